@@ -1,0 +1,42 @@
+"""`Brief`: what a person typed into the form, as it was typed.
+
+A brief may be wrong in every field; `compose` checks it and makes a `Request` of it. It is kept
+with the job so that a form can be filled in again. It never reaches the engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brief:
+    """The form. Empty strings and `None` mean "not filled in".
+
+    Numbers are kept as they came (`str` or `int`), since a form may hold "twelve".
+    """
+
+    subject: str = ""
+    material: str = ""
+    color: str = ""
+    scene: str = ""
+    notes: str = ""
+    negative_presets: tuple[str, ...] = ()
+    size: str | None = None
+    num_images: int | str = 1
+    seed: int | str | None = None
+    num_steps: int | str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` is its inverse."""
+        return dataclasses.asdict(self) | {"negative_presets": list(self.negative_presets)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Brief:
+        """Build from `to_dict`'s form. Unknown keys, of a newer studio, are ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        kept = {name: value for name, value in values.items() if name in known}
+        kept["negative_presets"] = tuple(kept.get("negative_presets") or ())
+        return cls(**kept)

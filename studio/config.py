@@ -1,0 +1,102 @@
+"""`Config`: the settings of one studio, from the environment and the command line.
+
+Every setting has a flag and a variable (`VITRINE_` and the field's name in capitals). Nothing is
+created or opened here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from studio.errors import BadConfig
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where pictures and the queue live unless told otherwise (XDG base directories)."""
+    base = environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "vitrine"
+
+
+def draft_model_dir() -> Path:
+    """The model that ships here: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "assets" / "models" / "draft"
+    return beside if beside.is_dir() else package / "assets" / "models" / "draft"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings. Sizes are in bytes, times in seconds.
+
+    `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
+    the disk: below it no job is accepted.
+    """
+
+    data_dir: Path = dataclasses.field(default_factory=default_data_dir)
+    model: Path = dataclasses.field(default_factory=draft_model_dir)
+    host: str = "127.0.0.1"
+    port: int = 7860
+    precision: str = "auto"
+    max_rows: int = 0
+    max_queued_jobs: int = 10_000
+    max_num_images: int = 16
+    min_free_bytes: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise BadConfig(
+                f"The precision {self.precision!r} is not known: choose one of "
+                f"{', '.join(PRECISIONS)}."
+            )
+        if not 0 <= self.port <= 65535:
+            raise BadConfig(f"Port {self.port} does not exist: choose one from 1 to 65535.")
+        if not _is_loopback(self.host):
+            raise BadConfig(
+                f"The studio has no accounts, so it serves only this machine: {self.host} is not a "
+                "loopback address; use 127.0.0.1."
+            )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ, **overrides: object) -> Config:
+        """Settings from `VITRINE_*` variables; `overrides` that are not `None` win.
+
+        Raises:
+            BadConfig: a value cannot be used, with the variable's name in the message.
+        """
+        values: dict[str, object] = {}
+        for field in dataclasses.fields(cls):
+            name = f"VITRINE_{field.name.upper()}"
+            if name in environ:
+                values[field.name] = _parse(name, environ[name], is_number=field.type == "int")
+        values |= {name: value for name, value in overrides.items() if value is not None}
+        for name in ("data_dir", "model"):
+            if name in values:
+                values[name] = Path(str(values[name])).expanduser()
+        return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def _parse(name: str, text: str, *, is_number: bool) -> str | int:
+    if not is_number:
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise BadConfig(f"{name} must be a whole number of 0 or more, not {text!r}.")
+    return number
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

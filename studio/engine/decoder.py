@@ -1,0 +1,90 @@
+"""Latents become pixels: the autoencoder for the picture, a linear map for the previews."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from diffusers import AutoencoderKL
+
+from studio.errors import BadModel
+from studio.events import Pixels
+
+
+class Decoder(Protocol):
+    """`decode` takes one sample's scaled latents `[C, h, w]` to sRGB bytes `[H, W, 3]`."""
+
+    def decode(self, latents: torch.Tensor) -> Pixels: ...
+
+
+class VaeDecoder:
+    """diffusers' autoencoder, one picture at a time so that decoding never holds up a step long."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        self._vae = vae
+        config = vae.config
+        mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        # As the SDXL pipeline does: an autoencoder may give statistics per channel, or one factor.
+        self._std = _channels(std or [1.0], vae) / config.scaling_factor
+        self._mean = _channels(mean or [0.0], vae)
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        unscaled = latents[None] * self._std + self._mean
+        image = self._vae.decode(unscaled.to(self._vae.dtype), return_dict=False)[0]
+        return _to_bytes(image[0])
+
+
+class LinearPreview:
+    """A preview straight from latents: colour by a linear map, size by the latent grid."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        self._weight, self._bias = weight, bias
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        rgb = torch.einsum("chw,cr->rhw", latents, self._weight) + self._bias[:, None, None]
+        return _to_bytes(rgb)
+
+
+def load_preview(
+    folder: Path, num_channels: int, decoder: Decoder, device: str = "cpu"
+) -> LinearPreview:
+    """The map in `preview.json` (weight `[C][3]`, bias `[3]`, RGB in [-1, 1]), else a fitted one."""
+    path = folder / "preview.json"
+    if not path.exists():
+        return fit_preview(decoder, num_channels, device)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        weight, bias = torch.tensor(values["weight"]), torch.tensor(values["bias"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{path} cannot be read ({error}): mend or remove it.") from error
+    if weight.shape != (num_channels, 3) or bias.shape != (3,):
+        raise BadModel(
+            f"{path} is not a map from {num_channels} channels to RGB: mend or remove it."
+        )
+    return LinearPreview(weight.to(device), bias.to(device))
+
+
+def fit_preview(decoder: Decoder, num_channels: int, device: str = "cpu") -> LinearPreview:
+    """Least squares from random latents to the mean colour each of them decodes to."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    latents = torch.randn((num_channels, 24, 24), generator=generator).to(device)
+    pixels = torch.from_numpy(decoder.decode(latents)).permute(2, 0, 1).float() / 127.5 - 1
+    rgb = torch.nn.functional.interpolate(pixels[None], latents.shape[1:], mode="area")[0]
+    inputs = torch.cat([latents.cpu(), torch.ones(1, *latents.shape[1:])]).flatten(1).T
+    solution = torch.linalg.lstsq(inputs, rgb.flatten(1).T).solution
+    return LinearPreview(solution[:-1].to(device), solution[-1].to(device))
+
+
+def _to_bytes(image: torch.Tensor) -> Pixels:
+    """`[3, H, W]` in [-1, 1] to `[H, W, 3]` bytes."""
+    levels = (image.float().clamp(-1, 1) + 1) * 127.5
+    pixels: Pixels = levels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return pixels
+
+
+def _channels(values: list[float], vae: AutoencoderKL) -> torch.Tensor:
+    return torch.tensor(values, device=vae.device).view(1, -1, 1, 1)

@@ -1,0 +1,104 @@
+"""`TextEncoder`: a prompt becomes the embeddings SDXL's UNet reads, through a cache.
+
+SDXL reads two CLIP encoders: the penultimate hidden states of both, side by side, and the pooled
+projection of the second (Podell et al. 2023, section 2.1).
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import Protocol
+
+import torch
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from studio.errors import GenerationFailed
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptEmbedding:
+    """`hidden_states` `[T, D]` (a token each) and `pooled` `[P]` (the whole prompt), float32."""
+
+    hidden_states: torch.Tensor
+    pooled: torch.Tensor
+
+
+class Encoder(Protocol):
+    """What turns text into embeddings; `num_tokens` counts tokens without the markers."""
+
+    max_tokens: int
+
+    def num_tokens(self, prompt: str) -> int: ...
+
+    def encode(self, prompt: str) -> PromptEmbedding: ...
+
+
+class ClipPair:
+    """SDXL's two CLIP text encoders with their tokenizers."""
+
+    def __init__(
+        self,
+        tokenizers: tuple[CLIPTokenizer, CLIPTokenizer],
+        encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    ) -> None:
+        self._tokenizers = tokenizers
+        self._encoders = encoders
+        self._length = min(tokenizer.model_max_length for tokenizer in tokenizers)
+        self.max_tokens = self._length - 2  # start and end markers
+
+    def num_tokens(self, prompt: str) -> int:
+        return max(
+            len(tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
+            for tokenizer in self._tokenizers
+        )
+
+    @torch.inference_mode()
+    def encode(self, prompt: str) -> PromptEmbedding:
+        """Embed one prompt.
+
+        Raises:
+            GenerationFailed: the prompt is longer than the encoders read. Cutting it silently
+                would draw something that was not asked for.
+        """
+        num_tokens = self.num_tokens(prompt)
+        if num_tokens > self.max_tokens:
+            raise GenerationFailed(too_long(num_tokens, self.max_tokens))
+        hidden: list[torch.Tensor] = []
+        for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
+            tokens = tokenizer(
+                prompt, padding="max_length", max_length=self._length, return_tensors="pt"
+            )
+            output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
+            hidden.append(output.hidden_states[-2][0].float())
+        return PromptEmbedding(torch.cat(hidden, dim=-1), output.text_embeds[0].float())
+
+
+class CachedEncoder:
+    """An `Encoder` that remembers its last `size` answers: presets repeat their words."""
+
+    def __init__(self, encoder: Encoder, size: int = 256) -> None:
+        self._encoder = encoder
+        self._size = size
+        self._cache: collections.OrderedDict[str, PromptEmbedding] = collections.OrderedDict()
+        self.max_tokens = encoder.max_tokens
+
+    def num_tokens(self, prompt: str) -> int:
+        return self._encoder.num_tokens(prompt)
+
+    def encode(self, prompt: str) -> PromptEmbedding:
+        if prompt in self._cache:
+            self._cache.move_to_end(prompt)
+            return self._cache[prompt]
+        embedding = self._cache[prompt] = self._encoder.encode(prompt)
+        if len(self._cache) > self._size:
+            self._cache.popitem(last=False)
+        return embedding
+
+
+def too_long(num_tokens: int, max_tokens: int) -> str:
+    """The sentence for a prompt the model cannot read whole."""
+    return (
+        f"The prompt takes {num_tokens} tokens and the model reads {max_tokens}: "
+        "use fewer or shorter words."
+    )

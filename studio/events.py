@@ -1,0 +1,89 @@
+"""`Event`: what the engine reports outward, in the order it happens.
+
+    Started ─▶ Stepped … ─▶ PictureFinished … ─▶ Finished | Failed | Cancelled
+
+`Started`, `Finished`, `Failed` and `Cancelled` are about a job, each at most once per run of it;
+`Stepped` and `PictureFinished` are about one picture of it. `Queued` and `Held` are added by the
+studio, which owns the queue and the verdict. Events are values: whoever receives one may keep it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+"""A picture as `[height, width, 3]` sRGB bytes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
+    job_id: str
+
+    @property
+    def kind(self) -> str:
+        """The event's name in lower case, as it is stored: "started", "picturefinished", …"""
+        return type(self).__name__.lower()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Queued(Event):
+    """The job stands in the queue."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Started(Event):
+    """The first denoising step of the job is about to run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stepped(Event):
+    """Picture `index` has done `step` of `num_steps` steps.
+
+    `preview` is the predicted clean picture at latent resolution, or `None` where none was due.
+    """
+
+    index: int
+    step: int
+    num_steps: int
+    preview: Pixels | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureFinished(Event):
+    """Picture `index` is drawn. `seconds` run from its first step to its pixels."""
+
+    index: int
+    seed: int
+    pixels: Pixels
+    seconds: float
+    backend: str
+    precision: str
+    model_name: str
+    model_digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Held(Event):
+    """Picture `index` waits, unseen, for a person's decision."""
+
+    index: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finished(Event):
+    """Every picture of the job is drawn."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failed(Event):
+    """At least one picture of the job could not be drawn; the others are finished."""
+
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cancelled(Event):
+    """The job was stopped on request; pictures finished before that stay."""

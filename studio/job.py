@@ -1,0 +1,51 @@
+"""`Job`: the durable row behind one press of Generate, and the states it passes through.
+
+The store owns the rows and makes every transition; this file only names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import secrets
+
+from studio.brief import Brief
+from studio.request import Request
+
+MAX_CRASHES = 2
+"""A job that was running at this many process deaths is parked as failed instead of run again."""
+
+
+class JobStatus(enum.StrEnum):
+    """queued → running → succeeded | failed | cancelled; a retry goes back to queued."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_active(self) -> bool:
+        return self in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One row of the queue. Times are Unix seconds; `attempts` counts how often it was started."""
+
+    id: str
+    owner: str
+    brief: Brief
+    request: Request
+    created_at: float
+    status: JobStatus = JobStatus.QUEUED
+    attempts: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+
+
+def new_id() -> str:
+    """A fresh identifier: 16 hexadecimal digits, safe in names and addresses, not guessable."""
+    return secrets.token_hex(8)

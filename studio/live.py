@@ -1,0 +1,82 @@
+"""`LiveBoard`: what the jobs in flight look like right now. Kept in memory, lost without harm.
+
+The store knows which jobs run and which pictures are done; the board adds the steps and previews
+in between, which are worth nothing after a restart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+from studio.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    PictureFinished,
+    Pixels,
+    Stepped,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LivePicture:
+    """One picture in flight. `preview_step` is the step its preview shows, 0 without one."""
+
+    index: int
+    step: int
+    num_steps: int
+    preview_step: int = 0
+    preview: Pixels | None = None
+
+
+class LiveBoard:
+    """The latest step and preview of every picture in flight. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: dict[str, dict[int, LivePicture]] = {}
+
+    def update(self, event: Event) -> None:
+        """Take in an event of the engine, and wake whoever waits."""
+        with self._changed:
+            if isinstance(event, Stepped):
+                self._step(event)
+            elif isinstance(event, PictureFinished):
+                self._jobs.get(event.job_id, {}).pop(event.index, None)
+            elif isinstance(event, Finished | Failed | Cancelled):
+                self._jobs.pop(event.job_id, None)
+            self._changed.notify_all()
+
+    def notify(self) -> None:
+        """Wake whoever waits: something changed in the store."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Block until something changes or the time is over."""
+        with self._changed:
+            self._changed.wait(timeout_seconds)
+
+    def pictures(self, job_id: str) -> dict[int, LivePicture]:
+        """The pictures of a job that are being drawn, by index."""
+        with self._changed:
+            return dict(self._jobs.get(job_id, {}))
+
+    def num_steps(self) -> int:
+        """Steps done, over all pictures in flight."""
+        with self._changed:
+            return sum(p.step for pictures in self._jobs.values() for p in pictures.values())
+
+    def _step(self, event: Stepped) -> None:
+        pictures = self._jobs.setdefault(event.job_id, {})
+        before = pictures.get(event.index)
+        has_preview = event.preview is not None
+        pictures[event.index] = LivePicture(
+            index=event.index,
+            step=event.step,
+            num_steps=event.num_steps,
+            preview_step=event.step if has_preview else before.preview_step if before else 0,
+            preview=event.preview if has_preview else before.preview if before else None,
+        )

@@ -1,0 +1,84 @@
+"""`ModelCard`: what a model says of itself, read from `card.json` in its folder.
+
+The card holds facts the pipeline files do not: the sizes the model was trained on, good defaults,
+and whether its world is closed. A folder without a card (any SDXL download) gets SDXL's defaults
+and an open world. No weights are touched here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from studio.errors import BadModel
+
+SDXL_SIZES = (
+    (1024, 1024),
+    (1152, 896),
+    (896, 1152),
+    (1216, 832),
+    (832, 1216),
+    (1344, 768),
+    (768, 1344),
+)
+"""The (height, width) buckets SDXL was fine-tuned on (Podell et al. 2023, appendix I), in part."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Facts about a model. `sizes` and `default_size` are (height, width) in pixels."""
+
+    name: str
+    version: str = "0"
+    is_closed_world: bool = False
+    sizes: tuple[tuple[int, int], ...] = SDXL_SIZES
+    default_size: tuple[int, int] = (1024, 1024)
+    default_num_steps: int = 30
+    max_num_steps: int = 100
+    default_guidance_scale: float = 5.0
+    default_sampler: str = "euler"
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card of the model in `folder`.
+
+    Raises:
+        BadModel: the folder does not exist, or its `card.json` cannot be understood.
+    """
+    if not folder.is_dir():
+        raise BadModel(
+            f"There is no model folder at {folder}: point --model (or VITRINE_MODEL) at a folder "
+            "in diffusers' layout."
+        )
+    path = folder / "card.json"
+    if not path.exists():
+        return ModelCard(name=folder.resolve().name)
+    try:
+        return _parse(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadModel(
+            f"The model card {path} cannot be read ({error}): mend or remove it."
+        ) from error
+
+
+def _parse(values: dict[str, Any]) -> ModelCard:
+    sizes = tuple((int(height), int(width)) for height, width in values["sizes"])
+    default_height, default_width = values["default_size"]
+    card = ModelCard(
+        name=str(values["name"]),
+        version=str(values.get("version", "0")),
+        is_closed_world=bool(values.get("closed_world", False)),
+        sizes=sizes,
+        default_size=(int(default_height), int(default_width)),
+        default_num_steps=int(values.get("default_num_steps", ModelCard.default_num_steps)),
+        max_num_steps=int(values.get("max_num_steps", ModelCard.max_num_steps)),
+        default_guidance_scale=float(
+            values.get("default_guidance_scale", ModelCard.default_guidance_scale)
+        ),
+        default_sampler=str(values.get("default_sampler", ModelCard.default_sampler)),
+    )
+    if card.default_size not in card.sizes:
+        raise ValueError("default_size is not one of sizes")
+    return card

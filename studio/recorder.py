@@ -1,0 +1,156 @@
+"""`Recorder`: turns the engine's events into rows and files, in order, in a thread of its own.
+
+    PictureFinished ─▶ verdict ─▶ file, whole ─▶ row          (and nothing is seen before the row)
+    Finished, Failed, Cancelled ─▶ the job's last state
+
+So the engine's thread never waits for a disk, except once a job: `Started` is committed before the
+first forward pass, since a job that kills the process must be counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from studio import __version__
+from studio.errors import Conflict, StudioError
+from studio.events import Cancelled, Event, Failed, Finished, PictureFinished
+from studio.image_record import ImageRecord
+from studio.job import Job
+from studio.model_card import ModelCard
+from studio.pictures import Pictures
+from studio.store import Store
+from studio.verdict import unscreened_verdict
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes down what `record` is given. `on_recorded` is called after each event is safe.
+
+    `cancel` stops a job whose pictures cannot be kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pictures: Pictures,
+        *,
+        card: ModelCard,
+        cancel: Callable[[str], None],
+        on_recorded: Callable[[Event], None],
+    ) -> None:
+        self._store = store
+        self._pictures = pictures
+        self._card = card
+        self._cancel = cancel
+        self._on_recorded = on_recorded
+        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write down everything that was handed in, then stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def record(self, event: Event) -> None:
+        """Hand an event in. Returns at once."""
+        self._queue.put(event)
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None:
+            try:
+                self._write(event)
+            except Conflict:
+                pass  # the job was closed meanwhile: cancelled, or failed for want of room
+            except StudioError as error:
+                self._give_up(event.job_id, str(error))
+            except Exception:
+                log.exception("an event of job %s could not be recorded", event.job_id)
+                self._give_up(
+                    event.job_id, "The picture could not be kept: see the log, then retry."
+                )
+            self._on_recorded(event)
+
+    def _write(self, event: Event) -> None:
+        if isinstance(event, PictureFinished):
+            self._keep(event)
+        elif isinstance(event, Finished):
+            self._store.mark_succeeded(event.job_id)
+        elif isinstance(event, Failed):
+            self._store.mark_failed(event.job_id, event.message)
+        elif isinstance(event, Cancelled):
+            self._store.mark_cancelled(event.job_id)
+
+    def _keep(self, event: PictureFinished) -> None:
+        job = self._store.job(event.job_id)
+        if not job.status.is_active or event.index in self._store.image_indices(job.id):
+            return  # cancelled while it was being decoded, or drawn before: nobody waits for it
+        verdict = unscreened_verdict(is_closed_world=self._card.is_closed_world)
+        # The same name if a crash makes us draw it again: the file then replaces its orphan.
+        image_id = f"{job.id}{event.index:02x}"
+        digest, path = self._pictures.save(
+            image_id, event.pixels, metadata(job, event), release=verdict.release
+        )
+        height, width = event.pixels.shape[:2]
+        self._store.add_image(
+            ImageRecord(
+                id=image_id,
+                job_id=job.id,
+                owner=job.owner,
+                index=event.index,
+                seed=event.seed,
+                digest=digest,
+                path=path,
+                height=height,
+                width=width,
+                release=verdict.release,
+                screening=verdict.reason,
+                model_name=event.model_name,
+                model_digest=event.model_digest,
+                backend=event.backend,
+                precision=event.precision,
+                seconds=event.seconds,
+                created_at=time.time(),
+            )
+        )
+
+    def _give_up(self, job_id: str, message: str) -> None:
+        """Close a job whose result cannot be kept. It can be retried; finished pictures stay."""
+        try:
+            self._store.mark_failed(job_id, message)
+        except StudioError:
+            # Not even the row can be written. The job stays running there, and runs again after a
+            # restart: nothing is lost.
+            log.exception("job %s could not be marked as failed", job_id)
+        self._cancel(job_id)
+
+
+def metadata(job: Job, event: PictureFinished) -> dict[str, str]:
+    """What a PNG says of itself: all it takes to draw it again, and a line other tools read."""
+    request = dataclasses.replace(job.request, seed=event.seed, num_images=1)
+    parameters = (
+        f"{request.prompt}\nNegative prompt: {request.negative_prompt}\n"
+        f"Steps: {request.num_steps}, Sampler: {request.sampler}, "
+        f"CFG scale: {request.guidance_scale:g}, Seed: {event.seed}, "
+        f"Size: {request.width}x{request.height}, Model: {event.model_name}, "
+        f"Model hash: {event.model_digest[:10]}"
+    )
+    return {
+        "parameters": parameters,
+        "request": json.dumps(request.to_dict(), sort_keys=True, ensure_ascii=False),
+        "seed": str(event.seed),
+        "model": event.model_name,
+        "model_digest": event.model_digest,
+        "backend": event.backend,
+        "precision": event.precision,
+        "studio_version": __version__,
+    }

@@ -1,0 +1,58 @@
+"""`Request`: everything the engine needs to draw, frozen, complete and hashable.
+
+Made by `compose` from a `Brief`; its values have been checked and are trusted from here on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+MAX_SEED = 2**32 - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One job's worth of pictures, in diffusers' names.
+
+    `height` and `width` are pixels. Picture `index` of the job is drawn from `seed + index`, so any
+    one of them can be drawn again alone. A `guidance_scale` of 1 or less means no guidance.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    height: int
+    width: int
+    num_steps: int
+    guidance_scale: float
+    seed: int
+    num_images: int = 1
+    sampler: str = "euler"
+    model: str = "draft"
+
+    @property
+    def uses_guidance(self) -> bool:
+        """Whether each denoising step takes two rows (conditional and unconditional) or one."""
+        return self.guidance_scale > 1.0
+
+    def image_seed(self, index: int) -> int:
+        """The seed of picture `index`, wrapping at 2**32."""
+        return (self.seed + index) % (MAX_SEED + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Request:
+        """Build from `to_dict`'s form. Unknown keys, of a newer studio, are ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal: equal requests have equal digests."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""Small tools to drive an engine in a test: run it to the end, and look at its latents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import torch
+
+from studio.engine.decoder import Decoder
+from studio.engine.denoiser import Denoiser, Rows
+from studio.engine.engine import Engine
+from studio.engine.model import Model
+from studio.events import Event, PictureFinished, Pixels
+from studio.request import Request
+
+
+class KeepingDecoder:
+    """Decodes as `decoder` does, and keeps the latents it was given."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.latents: list[torch.Tensor] = []
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        self.latents.append(latents.clone())
+        return self._decoder.decode(latents)
+
+
+class BreakingDenoiser:
+    """Denoises as `denoiser` does, but cannot bear rows whose pooled embedding is `pooled`."""
+
+    def __init__(self, denoiser: Denoiser, pooled: torch.Tensor, error: Exception | None) -> None:
+        self._denoiser, self._pooled, self._error = denoiser, pooled, error
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        output = self._denoiser.denoise(rows)
+        is_bad = (rows.text_embeds == self._pooled).all(dim=1)
+        if self._error is not None and bool(is_bad.any()):
+            raise self._error
+        output[is_bad] = float("nan")
+        return output
+
+
+def request(prompt: str = "a red mug", **values: object) -> Request:
+    """A small request for the closed-form model."""
+    defaults: dict[str, object] = {
+        "negative_prompt": "",
+        "height": 64,
+        "width": 64,
+        "num_steps": 5,
+        "guidance_scale": 3.0,
+        "seed": 7,
+        "model": "gaussian",
+    }
+    return Request(prompt=prompt, **(defaults | values))  # type: ignore[arg-type]
+
+
+def run_all(engine: Engine, max_turns: int = 10_000) -> None:
+    """Step until nothing is in flight."""
+    for _ in range(max_turns):
+        if engine.is_idle:
+            return
+        engine.step()
+    raise AssertionError("the engine did not come to an end")
+
+
+def draw(
+    model: Model, arrivals: Mapping[str, tuple[int, Request]], *, max_rows: int = 16
+) -> dict[tuple[str, int], torch.Tensor]:
+    """The final latents of every picture, each job arriving at its turn, by (job id, index)."""
+    decoder = KeepingDecoder(model.decoder)
+    events: list[Event] = []
+    engine = Engine(
+        dataclasses.replace(model, decoder=decoder), max_rows=max_rows, emit=events.append
+    )
+    last = max(turn for turn, _ in arrivals.values())
+    for turn in range(last + 1):
+        for job_id, (arrival, wanted) in arrivals.items():
+            if arrival == turn:
+                engine.submit(job_id, wanted)
+        engine.step()
+    run_all(engine)
+    finished = [event for event in events if isinstance(event, PictureFinished)]
+    return {
+        (event.job_id, event.index): latents
+        for event, latents in zip(finished, decoder.latents, strict=True)
+    }
