@@ -267,7 +267,10 @@ class Studio:
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
             self._store.mark_running(event.job_id)  # Conflict tells the engine to leave it
-        elif not isinstance(event, Stepped):
+        elif isinstance(event, Stepped):
+            if not self.card.is_closed_world:  # unscreened: a preview would show what may be held
+                event = dataclasses.replace(event, preview=None)
+        else:
             self._recorder.record(event)
             return  # the board hears of it when it is on disk, or a face would find nothing there
         self._board.update(event)

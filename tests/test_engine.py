@@ -161,7 +161,7 @@ def test_only_the_missing_pictures_of_a_job_are_drawn() -> None:
 def test_a_job_with_nothing_missing_is_finished_at_once() -> None:
     events: list[Event] = []
     _engine(events).submit("job", request(), indices=[])
-    assert events == [Finished(job_id="job")]
+    assert events == [Started(job_id="job"), Finished(job_id="job")]
 
 
 def test_a_sample_the_model_cannot_run_fails_alone() -> None:

@@ -87,7 +87,8 @@ class Engine:
             raise Conflict(f"Job {job_id} is already being drawn.")
         chosen = range(request.num_images) if indices is None else indices
         samples = [Sample(job_id, index, request) for index in chosen]
-        if not samples:
+        if not samples:  # its last picture was kept, but the process died before the job was closed
+            self._tell(Started(job_id=job_id))
             self._tell(Finished(job_id=job_id))
             return
         self._jobs[job_id] = _JobState(samples)

@@ -1,0 +1,242 @@
+"""The studio as its faces see it, on the closed-form model and a real store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.application import JobView, Studio
+from studio.brief import Brief
+from studio.config import Config
+from studio.engine.gaussian import gaussian_model
+from studio.engine.model import Model
+from studio.errors import BadBrief, BadDataFolder, BadInput, NotFound, QueueFull, StorageFull
+from studio.job import JobStatus
+from studio.request import Request
+
+TIMEOUT = 60.0
+
+
+@contextmanager
+def _studio(
+    data_dir: Path, *, step_seconds: float = 0.0, model: Model | None = None, **settings: int
+) -> Iterator[Studio]:
+    chosen = model or gaussian_model(step_seconds=step_seconds)
+    config = Config(data_dir=data_dir, max_rows=4, **settings)  # type: ignore[arg-type]
+    with Studio.open(config, card=chosen.card, load=lambda precision, report: chosen) as studio:
+        studio.wait_until_ready(TIMEOUT)
+        yield studio
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    with _studio(tmp_path) as opened:
+        yield opened
+
+
+def _until_running(studio: Studio, job_id: str) -> JobView:
+    while not (view := studio.view(job_id)).live:
+        studio._board.wait(1.0)
+        assert view.job.status.is_active
+    return view
+
+
+def test_a_brief_becomes_a_picture_of_the_size_that_was_asked_for(studio: Studio) -> None:
+    job = studio.submit(Brief(subject="mug", color="red", size="96x64", seed=1))
+    view = studio.wait(job.id, TIMEOUT)
+    assert view.job.status is JobStatus.SUCCEEDED
+    _, path = studio.image(view.images[0].id)
+    with Image.open(path) as picture:
+        assert picture.size == (96, 64)
+
+
+def test_a_picture_carries_what_it_takes_to_draw_it_again(studio: Studio) -> None:
+    job = studio.submit(Brief(subject="mug", seed=40, num_images=2))
+    view = studio.wait(job.id, TIMEOUT)
+    _, path = studio.image(view.images[1].id)
+    with Image.open(path) as picture:
+        said = dict(picture.info)
+    request = Request.from_dict(json.loads(said["request"]))
+    assert request == dataclasses.replace(job.request, seed=41, num_images=1)
+    assert said["seed"] == "41"
+    assert said["model_digest"] == studio.health.model_digest
+    assert said["backend"] == "closed-form"
+
+
+def test_the_same_seed_gives_the_same_pixels(studio: Studio) -> None:
+    views = []
+    for _ in range(2):
+        job = studio.submit(Brief(subject="mug", seed=11))
+        views.append(studio.wait(job.id, TIMEOUT))
+    digests = [
+        hashlib.sha256(Image.open(studio.image(view.images[0].id)[1]).tobytes()).hexdigest()
+        for view in views
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_picture_of_a_closed_world_is_released_and_marked_unscreened(studio: Studio) -> None:
+    job = studio.submit(Brief(subject="mug"))
+    record = studio.wait(job.id, TIMEOUT).images[0]
+    assert (record.release, record.screening) == ("released", "unscreened")
+
+
+def test_a_picture_of_an_open_world_is_held_while_nothing_screens_it(tmp_path: Path) -> None:
+    model = gaussian_model()
+    card = dataclasses.replace(model.card, is_closed_world=False)
+    with _studio(tmp_path, model=dataclasses.replace(model, card=card)) as studio:
+        job = studio.submit(Brief(subject="mug"))
+        record = studio.wait(job.id, TIMEOUT).images[0]
+        assert record.release == "held"
+        assert studio.images() == []
+        with pytest.raises(NotFound):
+            studio.image(record.id)
+
+
+def test_an_open_world_shows_no_previews_while_nothing_screens_them(tmp_path: Path) -> None:
+    model = gaussian_model(step_seconds=0.05)
+    card = dataclasses.replace(model.card, is_closed_world=False)
+    with _studio(tmp_path, model=dataclasses.replace(model, card=card)) as studio:
+        job = studio.submit(Brief(subject="mug", num_steps=50))
+        _until_running(studio, job.id)
+        with pytest.raises(NotFound):
+            studio.preview(job.id, 0)
+        studio.cancel(job.id)
+
+
+def test_a_preview_can_be_seen_while_the_picture_is_drawn(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.05) as studio:
+        job = studio.submit(Brief(subject="mug", num_steps=50))
+        _until_running(studio, job.id)
+        assert studio.preview(job.id, 0).startswith(b"\x89PNG")
+        studio.cancel(job.id)
+
+
+def test_cancelling_closes_a_running_job_and_keeps_its_finished_pictures(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.01) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=16, num_steps=20))
+        while not (view := studio.view(job.id)).images:
+            studio._board.wait(1.0)
+        studio.cancel(job.id)
+        view = studio.wait(job.id, TIMEOUT)
+        assert view.job.status is JobStatus.CANCELLED
+        assert 1 <= len(view.images) < 16
+        assert all(studio.image(image.id)[1].exists() for image in view.images.values())
+
+
+def test_cancelling_a_waiting_job_leaves_the_running_one_alone(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.01) as studio:
+        running = studio.submit(Brief(subject="mug", num_images=4, num_steps=20))
+        waiting = studio.submit(Brief(subject="mug", num_steps=20))
+        studio.cancel(waiting.id)
+        assert studio.job(waiting.id).status is JobStatus.CANCELLED
+        assert studio.wait(running.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
+
+
+def test_a_cancelled_job_can_be_retried_and_draws_only_what_is_missing(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.01) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=6, num_steps=20, seed=3))
+        while not (before := studio.view(job.id)).images:
+            studio._board.wait(1.0)
+        studio.cancel(job.id)
+        studio.retry(job.id)
+        after = studio.wait(job.id, TIMEOUT)
+        assert after.job.status is JobStatus.SUCCEEDED
+        assert sorted(after.images) == list(range(6))
+        assert all(after.images[index] == image for index, image in before.images.items())
+
+
+def test_what_others_made_is_not_to_be_found(studio: Studio) -> None:
+    job = studio.submit(Brief(subject="mug"), owner="anna")
+    view = studio.wait(job.id, TIMEOUT)
+    for ask in (
+        lambda: studio.job(job.id, "ben"),
+        lambda: studio.view(job.id, "ben"),
+        lambda: studio.cancel(job.id, "ben"),
+        lambda: studio.retry(job.id, "ben"),
+        lambda: studio.preview(job.id, 0, "ben"),
+        lambda: studio.image(view.images[0].id, "ben"),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+    assert studio.jobs("ben") == []
+    assert studio.images("ben") == []
+
+
+def test_a_bad_brief_leaves_nothing_behind(studio: Studio) -> None:
+    with pytest.raises(BadInput):
+        studio.submit(Brief(subject=""))
+    assert studio.jobs() == []
+
+
+def test_a_prompt_longer_than_the_model_reads_is_refused_at_the_door(studio: Studio) -> None:
+    with pytest.raises(BadBrief, match="tokens"):
+        studio.submit(Brief(subject="mug", notes="a " * 90))
+
+
+def test_a_full_queue_is_refused_with_a_time_to_come_back(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.05, max_queued_jobs=1) as studio:
+        running = studio.submit(Brief(subject="mug", num_steps=100))
+        _until_running(studio, running.id)
+        waiting = studio.submit(Brief(subject="mug"))
+        with pytest.raises(QueueFull) as refused:
+            studio.submit(Brief(subject="mug"))
+        assert refused.value.retry_after_seconds > 0
+        assert [job.id for job in studio.jobs()] == [waiting.id, running.id]
+        studio.cancel(running.id)
+        studio.cancel(waiting.id)
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_queued(tmp_path: Path) -> None:
+    with _studio(tmp_path, min_free_bytes=2**62) as studio:
+        with pytest.raises(StorageFull):
+            studio.submit(Brief(subject="mug"))
+        assert studio.jobs() == []
+
+
+def test_a_second_studio_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with (
+        _studio(tmp_path),
+        pytest.raises(BadDataFolder, match="Another studio"),
+        _studio(tmp_path),
+    ):
+        pass
+
+
+def test_closing_in_the_middle_of_a_job_finishes_it_next_time(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.02) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=4, num_steps=30))
+        _until_running(studio, job.id)
+    with _studio(tmp_path) as studio:
+        view = studio.wait(job.id, TIMEOUT)
+        assert view.job.status is JobStatus.SUCCEEDED
+        assert view.job.attempts == 1
+        assert sorted(view.images) == list(range(4))
+
+
+def test_jobs_are_drawn_in_the_order_they_came(studio: Studio) -> None:
+    jobs = [studio.submit(Brief(subject="mug")) for _ in range(12)]
+    views = [studio.wait(job.id, TIMEOUT) for job in jobs]
+    times = [view.job.finished_at for view in views]
+    assert all(time is not None for time in times)
+    assert times == sorted(times, key=lambda time: time or 0.0)
+
+
+def test_the_estimate_of_a_waiting_job_counts_those_before_it(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.05) as studio:
+        first = studio.submit(Brief(subject="mug", num_steps=100, num_images=2))
+        second = studio.submit(Brief(subject="mug", num_steps=10))
+        waiting = studio.view(second.id)
+        running = studio.view(first.id)
+        assert waiting.seconds_left is not None
+        assert running.seconds_left is not None
+        assert waiting.seconds_left > running.seconds_left
+        for job in (first, second):
+            studio.cancel(job.id)
