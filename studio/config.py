@@ -56,6 +56,9 @@ class Config:
             )
         if not 0 <= self.port <= 65535:
             raise BadConfig(f"Port {self.port} does not exist: choose one from 1 to 65535.")
+        for name in ("max_queued_jobs", "max_num_images"):
+            if getattr(self, name) < 1:
+                raise BadConfig(f"VITRINE_{name.upper()} must be 1 or more, not 0.")
         if not _is_loopback(self.host):
             raise BadConfig(
                 f"The studio has no accounts, so it serves only this machine: {self.host} is not a "
@@ -66,19 +69,28 @@ class Config:
     def from_environ(cls, environ: Mapping[str, str] = os.environ, **overrides: object) -> Config:
         """Settings from `VITRINE_*` variables; `overrides` that are not `None` win.
 
+        An empty variable counts as not set.
+
         Raises:
             BadConfig: a value cannot be used, with the variable's name in the message.
         """
         values: dict[str, object] = {}
         for field in dataclasses.fields(cls):
             name = f"VITRINE_{field.name.upper()}"
-            if name in environ:
+            if environ.get(name):
                 values[field.name] = _parse(name, environ[name], is_number=field.type == "int")
         values |= {name: value for name, value in overrides.items() if value is not None}
         for name in ("data_dir", "model"):
             if name in values:
-                values[name] = Path(str(values[name])).expanduser()
+                values[name] = _path(name, str(values[name]))
         return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # "~nobody/data"
+        raise BadConfig(f"The {name} {text!r} names no user of this machine: mend it.") from error
 
 
 def _parse(name: str, text: str, *, is_number: bool) -> str | int:

@@ -1,0 +1,123 @@
+"""The steps that bring a database of any earlier studio to this studio's schema.
+
+`STEPS` is append-only: a step that was released is never edited, since databases out there have
+taken it. Each runs in a transaction together with the mark that it ran. This file knows tables and
+columns; what rows mean is `store.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from studio.errors import BadDataFolder
+
+
+def m0001_jobs(db: Database) -> None:
+    """The queue.
+
+    `number` is the order of arrival and never changes: lists are sorted and paged by it, since
+    clocks jump. `position` is the place in the queue, which a retry moves to the end.
+    `num_steps_left` is the work left in a job; it stands in the queue's index, so that a sum over
+    it reads no rows.
+    """
+    db.table("jobs").create(
+        {
+            "number": int,
+            "id": str,
+            "owner": str,
+            "brief": str,
+            "request": str,
+            "num_steps_left": int,
+            "status": str,
+            "attempts": int,
+            "position": int,
+            "created_at": float,
+            "started_at": float,
+            "finished_at": float,
+            "error": str,
+        },
+        pk="number",
+        not_null={
+            "id", "owner", "brief", "request", "num_steps_left", "status", "attempts", "position",
+            "created_at",
+        },
+    )  # fmt: skip
+    db.table("jobs").create_index(["id"], unique=True)
+    db.table("jobs").create_index(["position"], unique=True)
+    db.table("jobs").create_index(["status", "position", "num_steps_left"])
+    db.table("jobs").create_index(["status", "number"])
+    db.table("jobs").create_index(["owner", "status", "number"])
+    db.table("jobs").create_index(["owner", "number"])
+
+
+def m0002_images(db: Database) -> None:
+    """Finished pictures; one per job and index, so that a picture drawn twice is kept once."""
+    db.table("images").create(
+        {
+            "number": int,
+            "id": str,
+            "job_id": str,
+            "owner": str,
+            "index": int,
+            "seed": int,
+            "digest": str,
+            "path": str,
+            "height": int,
+            "width": int,
+            "release": str,
+            "screening": str,
+            "model_name": str,
+            "model_digest": str,
+            "backend": str,
+            "precision": str,
+            "seconds": float,
+            "created_at": float,
+        },
+        pk="number",
+        not_null={
+            "id", "job_id", "owner", "index", "seed", "digest", "path", "height", "width",
+            "release", "screening", "model_name", "model_digest", "backend", "precision",
+            "seconds", "created_at",
+        },
+        foreign_keys=[("job_id", "jobs", "id")],
+    )  # fmt: skip
+    db.table("images").create_index(["id"], unique=True)
+    db.table("images").create_index(["job_id", "index"], unique=True)
+    db.table("images").create_index(["release", "number"])
+    db.table("images").create_index(["owner", "release", "number"])
+
+
+def m0003_events(db: Database) -> None:
+    """What happened to a job, in order, so that a page opened later can tell the story."""
+    db.table("events").create(
+        {"number": int, "job_id": str, "kind": str, "at": float, "data": str},
+        pk="number",
+        not_null={"job_id", "kind", "at", "data"},
+        foreign_keys=[("job_id", "jobs", "id")],
+    )
+    db.table("events").create_index(["job_id", "number"])
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m0001_jobs, m0002_images, m0003_events)
+
+
+def migrate(db: Database, data_dir: Path, *, steps: int = len(STEPS)) -> None:
+    """Take every step of the first `steps` that `db` has not taken; `data_dir` is for messages.
+
+    Raises:
+        BadDataFolder: the database was written by a newer studio, whose steps are unknown here.
+    """
+    migrations = Migrations("studio")
+    for step in STEPS[:steps]:
+        migrations(name=step.__name__)(step)
+    known = {step.__name__ for step in STEPS}
+    unknown = [step.name for step in migrations.applied(db) if step.name not in known]
+    if unknown:
+        raise BadDataFolder(
+            f"The data folder {data_dir} was written by a newer studio (its database has "
+            f"{unknown[-1]!r}): update this studio, or choose another folder with --data-dir."
+        )
+    migrations.apply(db)

@@ -1,0 +1,147 @@
+"""`Pictures`: the picture files of one data folder, each written whole or not at all.
+
+    pictures/<image id>.png    released          .<image id>.png.part    being written
+    held/<image id>.png        waiting, unseen
+
+Every file carries what made it, as PNG text. This file knows bytes and folders; which picture may
+be seen by whom is decided from its row, by others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+
+from studio.data_folder import storage_error
+from studio.errors import NotFound, StorageFull
+from studio.events import Pixels
+from studio.image_record import ImageRecord
+from studio.verdict import Release
+
+_FOLDERS = {Release.RELEASED: "pictures", Release.HELD: "held", Release.REJECTED: "held"}
+_PART = ".part"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text a picture file carries. Raises `NotFound` when it is missing or damaged."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            assert isinstance(picture, PngImageFile)
+            return {key: str(value) for key, value in picture.text.items()}
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise NotFound(f"The picture file {path} is missing or damaged: draw it again.") from error
+
+
+class Pictures:
+    """The picture files under `data_dir`. It keeps no state; any thread may call it."""
+
+    def __init__(self, data_dir: Path, min_free_bytes: int) -> None:
+        self._data_dir = data_dir.absolute()
+        self._min_free_bytes = min_free_bytes
+
+    def check_room(self) -> None:
+        """Raise `StorageFull` when less than `min_free_bytes` are free on the disk."""
+        free_bytes = shutil.disk_usage(self._data_dir).free
+        if free_bytes < self._min_free_bytes:
+            raise StorageFull(
+                f"Only {free_bytes / 2**20:,.0f} MiB are free on the disk that holds "
+                f"{self._data_dir}, and the studio keeps {self._min_free_bytes / 2**20:,.0f} MiB "
+                "free: delete files there, or lower VITRINE_MIN_FREE_BYTES."
+            )
+
+    def save(
+        self,
+        image_id: str,
+        pixels: Pixels,
+        metadata: Mapping[str, str],
+        *,
+        release: Release = Release.RELEASED,
+    ) -> tuple[str, str]:
+        """Write `pixels` `[height, width, 3]` as a PNG that carries `metadata`.
+
+        When this returns the file is whole and on disk; a part of one is never seen. Returns its
+        SHA-256 in hexadecimal and its path relative to the data folder.
+
+        Raises:
+            StorageFull: the disk has no room for it.
+            BadDataFolder: the folder cannot be written.
+        """
+        content = _encode(pixels, metadata)
+        path = self._data_dir / _FOLDERS[release] / f"{image_id}.png"
+        try:
+            if not path.parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
+                _sync_folder(self._data_dir)
+            _write_whole(path, content)
+        except OSError as error:
+            raise storage_error(error, self._data_dir) from error
+        return hashlib.sha256(content).hexdigest(), str(path.relative_to(self._data_dir))
+
+    def remove(self, path: str) -> None:
+        """Delete a picture that no row names; `path` is what `save` returned."""
+        self._inside(path).unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> int:
+        """Delete what a killed process was writing, at start. Returns how many there were."""
+        leftovers = [
+            path
+            for folder in set(_FOLDERS.values())
+            for path in (self._data_dir / folder).glob(f".*{_PART}")
+        ]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def absolute(self, record: ImageRecord) -> Path:
+        """Where the file of `record` lies. Raises `NotFound` for a path outside the folders."""
+        return self._inside(record.path)
+
+    def _inside(self, relative: str) -> Path:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # NUL bytes, loops of links
+            path = (self._data_dir / relative).resolve()
+            root = self._data_dir.resolve()
+            if path.parent in {root / folder for folder in _FOLDERS.values()}:
+                return path
+        raise NotFound(f"The picture {relative!r} does not lie in the data folder: draw it again.")
+
+
+def _encode(pixels: Pixels, metadata: Mapping[str, str]) -> bytes:
+    info = PngInfo()
+    for key, value in metadata.items():
+        info.add_text(key, value)  # tEXt where Latin-1 can hold the value, else iTXt
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "RGB").save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write under another name, then rename; a reader of `path` finds all of it or nothing."""
+    part = path.with_name(f".{path.name}{_PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a rename is only on disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

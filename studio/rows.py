@@ -1,0 +1,74 @@
+"""Values as rows and rows as values, and the text of the lists that are paged.
+
+Columns bear the names of the fields. This file knows no connection; `store.py` runs what it writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from studio.brief import Brief
+from studio.image_record import ImageRecord
+from studio.job import Job, JobStatus
+from studio.request import Request
+from studio.verdict import Release
+
+_JOB_COLUMNS = tuple(field.name for field in dataclasses.fields(Job))
+_IMAGE_COLUMNS = tuple(field.name for field in dataclasses.fields(ImageRecord))
+
+
+def row_of_job(job: Job) -> dict[str, Any]:
+    """Brief and request are kept as JSON, so that new fields of theirs need no migration.
+
+    `num_steps_left` is a column of its own, so that it can be summed over a long queue; the store
+    lessens it with each picture.
+    """
+    row = {name: getattr(job, name) for name in _JOB_COLUMNS}
+    brief, request = json.dumps(job.brief.to_dict()), json.dumps(job.request.to_dict())
+    num_steps = job.request.num_steps * job.request.num_images
+    return row | {"brief": brief, "request": request, "num_steps_left": num_steps}
+
+
+def job_of_row(row: Mapping[str, Any]) -> Job:
+    """The inverse of `row_of_job`; columns that `Job` does not have are left out."""
+    values = {name: row[name] for name in _JOB_COLUMNS}
+    values["brief"] = Brief.from_dict(json.loads(row["brief"]))
+    values["request"] = Request.from_dict(json.loads(row["request"]))
+    values["status"] = JobStatus(row["status"])
+    return Job(**values)
+
+
+def row_of_image(record: ImageRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _IMAGE_COLUMNS}
+
+
+def image_of_row(row: Mapping[str, Any]) -> ImageRecord:
+    values = {name: row[name] for name in _IMAGE_COLUMNS}
+    values["release"] = Release(row["release"])
+    return ImageRecord(**values)
+
+
+@dataclasses.dataclass
+class Page:
+    """One page of a list: conditions are added, then `sql` is run with `parameters`."""
+
+    table: str
+    order: str = "number DESC"
+    where: list[str] = dataclasses.field(default_factory=list)
+    parameters: list[Any] = dataclasses.field(default_factory=list)
+
+    def keep(self, condition: str, parameter: str | int | None) -> Page:
+        """Only rows that meet `condition`, which has one `?`; `None` for it keeps all."""
+        if parameter is not None:
+            self.where.append(condition)
+            self.parameters.append(parameter)
+        return self
+
+    @property
+    def sql(self) -> str:
+        """With one parameter more at the end, the limit."""
+        condition = f"WHERE {' AND '.join(self.where)}" if self.where else ""
+        return f"SELECT * FROM {self.table} {condition} ORDER BY {self.order} LIMIT ?"

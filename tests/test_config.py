@@ -1,0 +1,97 @@
+"""`Config`: where settings come from, and which are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from studio.config import Config, default_data_dir, draft_model_dir
+from studio.errors import BadConfig
+from tests.store_tools import ROOT
+
+
+def test_the_studio_serves_this_machine_unless_told_otherwise() -> None:
+    config = Config.from_environ({})
+    assert (config.host, config.port) == ("127.0.0.1", 7860)
+    assert config.model == draft_model_dir()
+
+
+def test_every_setting_can_come_from_the_environment() -> None:
+    values: dict[str, object] = {
+        "data_dir": Path("/tmp/data"),
+        "model": Path("/tmp/model"),
+        "host": "::1",
+        "port": 8000,
+        "precision": "float32",
+        "max_rows": 4,
+        "max_queued_jobs": 5,
+        "max_num_images": 6,
+        "min_free_bytes": 7,
+    }
+    assert set(values) == {field.name for field in dataclasses.fields(Config)}
+    environ = {f"VITRINE_{name.upper()}": str(value) for name, value in values.items()}
+    assert dataclasses.asdict(Config.from_environ(environ)) == values
+
+
+def test_the_command_line_wins_where_it_says_something() -> None:
+    environ = {"VITRINE_PORT": "8000", "VITRINE_PRECISION": "float32"}
+    config = Config.from_environ(environ, port=9000, precision=None)
+    assert (config.port, config.precision) == (9000, "float32")
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    config = Config.from_environ({"VITRINE_DATA_DIR": "", "VITRINE_PORT": ""})
+    assert config == Config()
+
+
+def test_a_tilde_means_home() -> None:
+    config = Config.from_environ({}, data_dir="~/vitrine")
+    assert config.data_dir == Path.home() / "vitrine"
+
+
+def test_the_data_folder_follows_xdg() -> None:
+    assert default_data_dir({"XDG_DATA_HOME": "/srv"}) == Path("/srv/vitrine")
+    assert default_data_dir({}) == Path.home() / ".local/share/vitrine"
+
+
+def test_the_draft_model_of_a_checkout_is_its_own() -> None:
+    assert ROOT in draft_model_dir().parents
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "9" * 5000),
+        ("MAX_ROWS", "2.5"),
+        ("MIN_FREE_BYTES", "64MB"),
+        ("MAX_QUEUED_JOBS", "0"),
+        ("MAX_NUM_IMAGES", "0"),
+        ("PRECISION", "int3"),
+        ("DATA_DIR", "~nobody-of-that-name/data"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_setting_that_cannot_be_used_is_refused(name: str, text: str) -> None:
+    with pytest.raises(BadConfig, match=r".*: .*|.*must be.*"):
+        Config.from_environ({f"VITRINE_{name}": text})
+
+
+def test_a_number_that_is_none_is_refused_with_its_variable() -> None:
+    with pytest.raises(BadConfig, match="VITRINE_MAX_ROWS must be a whole number"):
+        Config.from_environ({"VITRINE_MAX_ROWS": "many"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_addresses_are_allowed(host: str) -> None:
+    assert Config(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
+def test_an_address_others_can_reach_is_refused(host: str) -> None:
+    with pytest.raises(BadConfig, match="no accounts"):
+        Config(host=host)
