@@ -71,7 +71,9 @@ def load_preview(
 def fit_preview(decoder: Decoder, num_channels: int, device: str = "cpu") -> LinearPreview:
     """Least squares from random latents to the mean colour each of them decodes to."""
     generator = torch.Generator("cpu").manual_seed(0)
-    latents = torch.randn((num_channels, 24, 24), generator=generator).to(device)
+    coarse = torch.randn((1, num_channels, 8, 8), generator=generator) / 2
+    # Smooth, as latents of pictures are: white noise decodes to textures, not colours.
+    latents = torch.nn.functional.interpolate(coarse, scale_factor=3, mode="bilinear")[0].to(device)
     pixels = torch.from_numpy(decoder.decode(latents)).permute(2, 0, 1).float() / 127.5 - 1
     rgb = torch.nn.functional.interpolate(pixels[None], latents.shape[1:], mode="area")[0]
     inputs = torch.cat([latents.cpu(), torch.ones(1, *latents.shape[1:])]).flatten(1).T
