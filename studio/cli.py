@@ -1,0 +1,185 @@
+"""The command line: `studio serve`, `studio generate`, `studio bench`.
+
+Light at import: libraries are loaded by the command that needs them, so that `--help` is immediate.
+An error of the studio is one sentence on stderr and its exit code; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, cast
+
+from studio import __version__
+from studio.brief import Brief
+from studio.config import PRECISIONS, Config
+from studio.errors import BadConfig, StudioError
+
+EXIT_INTERRUPTED = 130
+EXIT_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = build_parser(wants_bench="bench" in arguments)
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    _set_up_logging()
+    try:
+        return int(options.run(options) or 0)
+    except StudioError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("Stopped.")
+        return EXIT_INTERRUPTED
+
+
+def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
+    """The parser of all commands. `bench` brings its own part, imported only where wanted."""
+    parser = _Parser(
+        prog="studio", description="Vitrine: a browser studio in which product pictures are made."
+    )
+    parser.add_argument("--version", action="version", version=f"vitrine-studio {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_serve(commands)
+    _add_generate(commands)
+    if wants_bench:
+        from studio import bench
+
+        bench.add_parser(cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands))
+    else:
+        commands.add_parser("bench", help="measure the studio on this machine")
+    return parser
+
+
+# Numbers stay text until the studio judges them, so that one voice speaks of every mistake.
+
+
+def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="open the page in a browser on this machine",
+        description="Serve the page and the pictures on this machine until Ctrl-C.",
+    )
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (7860); 0 takes a free one")
+    parser.add_argument("--data-dir", metavar="DIR", help="where pictures and the queue are kept")
+    _add_model_options(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="draw pictures into a folder",
+        description=(
+            "Draw pictures and write them into a folder. One line of JSON per picture goes to "
+            "standard output, progress to standard error."
+        ),
+    )
+    parser.add_argument("--subject", metavar="S", default="", help="the product, such as sofa")
+    parser.add_argument("--material", metavar="M", default="", help="such as leather")
+    parser.add_argument("--color", metavar="C", default="", help="such as black")
+    parser.add_argument("--scene", metavar="SC", default="", help='such as "living room"')
+    parser.add_argument("--notes", metavar="TEXT", default="", help="anything else to say")
+    parser.add_argument(
+        "--negative-preset",
+        metavar="P",
+        action="append",
+        default=[],
+        help="what to keep out, such as no_text; may be given several times",
+    )
+    parser.add_argument("--size", metavar="SIZE", help="such as square; left out, the model's own")
+    parser.add_argument("--seed", metavar="N", help="the same seed gives the same picture")
+    parser.add_argument("--num-images", metavar="N", default="1", help="how many pictures (1)")
+    parser.add_argument("--steps", metavar="N", help="denoising steps; left out, the model's own")
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder to write into")
+    _add_model_options(parser)
+    parser.set_defaults(run=_generate)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="DIR", help="model folder in diffusers' layout (the draft model)"
+    )
+    parser.add_argument(
+        "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (auto: the fastest)"
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    config = Config.from_environ(
+        host=options.host,
+        port=_port(options.port),
+        data_dir=options.data_dir,
+        model=options.model,
+        precision=options.precision,
+    )
+    from studio.server import serve
+
+    serve(config)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    config = Config.from_environ(model=options.model, precision=options.precision)
+    brief = Brief(
+        subject=options.subject,
+        material=options.material,
+        color=options.color,
+        scene=options.scene,
+        notes=options.notes,
+        negative_presets=tuple(options.negative_preset),
+        size=options.size,
+        num_images=options.num_images,
+        seed=options.seed,
+        num_steps=options.steps,
+    )
+    from studio.generate import generate
+
+    generate(config, brief, Path(options.out).expanduser())
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise BadConfig(f"The port {text!r} is no number: choose one from 1 to 65535.")
+    return int(text[:6])
+
+
+def _complain(sentence: str) -> None:
+    print(f"studio: {sentence}", file=sys.stderr, flush=True)
+
+
+def _set_up_logging() -> None:
+    """Warnings to stderr. An error of the studio is its sentence there too, without a traceback."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, StudioError):
+            return f"{record.levelname} {record.name}: {record.getMessage()}: {error}"
+        return super().format(record)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command line with one sentence, as everything else is answered."""
+
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message}: see {self.prog} --help.")
+        sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

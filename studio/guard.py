@@ -1,0 +1,139 @@
+"""`Guard`: what every HTTP request passes before anything else, and what every answer carries.
+
+Refused: hosts that are not this machine (DNS rebinding), requests from other sites that change
+something, bodies that are too long. It knows nothing of the studio, and streams pass through it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 2**20
+"""The form is text; nothing is uploaded."""
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+# Gradio builds its page with inline scripts and compiles templates in the browser, hence the two
+# "unsafe" words. Everything comes from this server: the page works offline and tells nobody.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class TooLong(Exception):
+    """The body grew past the limit while it was read."""
+
+
+class Guard:
+    """ASGI middleware; see the module."""
+
+    def __init__(self, app: App, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = _with_headers(message.get("headers", ()))
+            await send(message)
+
+        refusal = refuse(scope, self._max_body_bytes)
+        if refusal is None:
+            try:
+                await self._app(scope, self._limited(receive), guarded_send)
+            except TooLong:
+                if has_begun:
+                    raise
+                refusal = _too_long(self._max_body_bytes)
+        if refusal is not None:
+            await _answer(guarded_send, *refusal)
+
+    def _limited(self, receive: Receive) -> Receive:
+        num_bytes = 0
+
+        async def limited() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self._max_body_bytes:
+                raise TooLong
+            return message
+
+        return limited
+
+
+def refuse(scope: Scope, max_body_bytes: int) -> tuple[int, str] | None:
+    """Status and sentence where the request must not go on, by its head alone."""
+    headers = {name.lower(): value for name, value in reversed(list(scope["headers"]))}
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not is_this_machine(host):
+        return 421, "The studio serves this machine only: open it by the address it printed."
+    if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers, host):
+        return 403, "Another site sent this request: use the studio's own page."
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        return 400, "The Content-Length is no number."
+    if int(length) > max_body_bytes:
+        return _too_long(max_body_bytes)
+    return None
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a Host header names a loopback address."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_same_origin(headers: dict[bytes, bytes], host: str) -> bool:
+    """Programs send neither header and are let through: they hold no one's cookies."""
+    if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+        return False
+    origin = headers.get(b"origin")
+    return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
+
+
+def _with_headers(headers: Any) -> list[tuple[bytes, bytes]]:
+    ours = {name.encode(): value.encode() for name, value in _HEADERS.items()}
+    return [(name, value) for name, value in headers if name.lower() not in ours] + [*ours.items()]
+
+
+def _too_long(max_body_bytes: int) -> tuple[int, str]:
+    return 413, f"That is more than the studio takes at once ({max_body_bytes // 2**10} KiB)."
+
+
+async def _answer(send: Send, status: int, sentence: str) -> None:
+    body = json.dumps({"error": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

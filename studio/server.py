@@ -1,0 +1,205 @@
+"""The studio over HTTP: the page at `/`, pictures and previews by id, `/healthz`.
+
+Pictures leave through the routes here and nowhere else, so that one place decides who may see
+what. Errors of the studio become a status and `{"error": sentence}` here. What goes through
+Gradio's own routes is small and short; see `guard` for what is refused before it gets anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from studio.application import Studio
+from studio.config import Config
+from studio.engine.manager import State
+from studio.errors import BadConfig, NotFound, PortInUse, StudioError, Unavailable
+from studio.file_names import slug
+from studio.guard import MAX_BODY_BYTES, Guard
+from studio.ui.page import build_page, page_looks
+
+SHUTDOWN_SECONDS = 2
+"""How long open connections are waited for. The page holds one open all the time."""
+
+
+def create_app(studio: Studio) -> FastAPI:
+    """The whole HTTP face over an open studio."""
+    app = FastAPI(title="Vitrine", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
+    app.add_exception_handler(StudioError, _answer_error)
+
+    # Plain functions: the store and the disk are waited for in a thread, not in the event loop.
+
+    @app.get("/healthz")
+    def healthz() -> JSONResponse:
+        return _health(studio)
+
+    @app.get("/pictures/{image_id}.png")
+    def picture(image_id: str, download: bool = False) -> FileResponse:
+        record, path = studio.image(image_id)
+        if not path.is_file():
+            raise NotFound("The file of this picture is gone: draw it again with the same seed.")
+        name = None
+        if download:
+            name = f"{slug(studio.job(record.job_id).brief)}-{record.seed}.png"
+        return FileResponse(
+            path,
+            media_type="image/png",
+            filename=name,
+            headers={"Cache-Control": "private, max-age=3600"},
+        )
+
+    @app.get("/previews/{job_id}/{index}.png")
+    def preview(job_id: str, index: str) -> Response:
+        if not re.fullmatch(r"[0-9]{1,4}", index):
+            raise NotFound("There is no such preview.")
+        content = studio.preview(job_id, int(index))
+        return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+    # Whatever else is asked for below these names must not reach Gradio's file routes.
+    @app.get("/pictures/{rest:path}")
+    @app.get("/previews/{rest:path}")
+    def nothing(rest: str) -> Response:
+        raise NotFound("There is no such picture.")
+
+    return _mounted(app, studio)
+
+
+def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
+    """Serve until Ctrl-C or SIGTERM. `tell` is given the address once it answers.
+
+    Raises:
+        PortInUse: somebody else listens there.
+        SetupError: the studio cannot start as configured.
+    """
+    say = tell or (lambda line: print(line, file=sys.stderr, flush=True))
+    with listen(config.host, config.port) as listener, Studio.open(config) as studio:
+        server = uvicorn.Server(uvicorn_config(create_app(studio)))
+        address = f"http://{_in_url(config.host)}:{listener.getsockname()[1]}"
+        say(f"Vitrine is at {address} (Ctrl-C stops it).")
+        # uvicorn answers both signals by closing its connections, then raises them again: as an
+        # exception, so that the studio closes too and puts what was running back in its queue.
+        before = signal.signal(signal.SIGTERM, _stop)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def uvicorn_config(app: FastAPI) -> uvicorn.Config:
+    """How the app is run; the tests run it the same way."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        limit_concurrency=512,
+        ws="none",
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on the address; 0 takes any free port.
+
+    Raises:
+        PortInUse: another program listens there.
+        BadConfig: the address cannot be used on this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise BadConfig(f"The address {host} cannot be used ({error}): use 127.0.0.1.") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)  # now, not when the app is built: two studios must not both go on
+    except PermissionError as error:
+        listener.close()
+        raise BadConfig(
+            f"Port {port} is reserved for the system: choose one above 1023 with --port."
+        ) from error
+    except OSError as error:
+        listener.close()
+        raise PortInUse(
+            f"Port {port} on {host} is in use by another program: stop it, or choose another port "
+            "with --port."
+        ) from error
+    return listener
+
+
+def _mounted(app: FastAPI, studio: Studio) -> FastAPI:
+    """`app` with the page at `/`."""
+
+    async def mount() -> None:
+        gr.mount_gradio_app(
+            app,
+            build_page(studio),
+            path="/",
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            show_error=False,
+            ssr_mode=False,
+            max_file_size=MAX_BODY_BYTES,
+            blocked_paths=[str(studio.config.data_dir.absolute())],
+            **page_looks(),
+        )
+
+    # Outside a running event loop every lock that gradio makes leaves an unclosed loop behind. A
+    # thread of its own, as the caller may have a loop that must not be waited for.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(mount())).result()
+    return app
+
+
+def _health(studio: Studio) -> JSONResponse:
+    health = studio.health
+    headers = {"Cache-Control": "no-store"}
+    if health.is_ready:
+        facts = {
+            "model": health.model,
+            "model_digest": health.model_digest,
+            "backend": health.backend,
+            "precision": health.precision,
+            "step_seconds": round(health.step_seconds, 4),
+        }
+        return JSONResponse({"status": "ready", **facts}, headers=headers)
+    over = (State.FAILED, State.STOPPED)
+    status = str(health.state) if health.state in over else "warming"
+    return JSONResponse({"status": status, "message": health.message}, 503, headers=headers)
+
+
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StudioError)
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
+    return JSONResponse({"error": str(error)}, error.http_status, headers=headers)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

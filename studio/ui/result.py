@@ -1,0 +1,179 @@
+"""RESULT: the chosen job's picture, large, with its variants, its facts and its download.
+
+Pictures and previews are plain images over the server's own routes. Gradio's image components
+would re-encode them and hand them to anyone who asks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import gradio as gr
+
+from studio.application import JobView, Studio
+from studio.image_record import ImageRecord
+from studio.job import JobStatus
+from studio.ui.markup import (
+    CLICK_TO_EVENT,
+    about,
+    button,
+    escape,
+    joined,
+    picture_address,
+    preview_address,
+    progress_bar,
+)
+from studio.ui.progress import (
+    current_picture,
+    describe,
+    released,
+    step_words,
+    steps_done,
+    waiting_words,
+)
+from studio.ui.snapshot import Snapshot, is_warming
+
+SHOWN_SIDE = 512
+"""Small pictures are shown with their longer side at this many CSS pixels, scaled smoothly."""
+
+EMPTY = """
+<div class="v-mat v-empty"><div>
+<p class="v-lead">Describe a product, and watch it appear.</p>
+<p>An example is filled in: press <strong>Generate</strong>, or change any field first.<br>
+Words of your own are welcome beside the suggestions.</p>
+</div></div>
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultPanel:
+    view: gr.HTML
+
+
+def build_result(studio: Studio) -> ResultPanel:
+    gr.HTML('<h2 class="v-heading">Result</h2>', apply_default_css=False)
+    return ResultPanel(
+        view=gr.HTML(elem_id="result", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
+    )
+
+
+def render_result(snapshot: Snapshot) -> str:
+    view = snapshot.result
+    if view is None:
+        return EMPTY
+    index = shown_index(view, snapshot.chosen.index)
+    image = released(view).get(index)
+    waiting_for = snapshot.health.message or "starting" if is_warming(snapshot.health) else ""
+    middle = _finished(view, image) if image else _unfinished(view, index, waiting_for)
+    return f'<div class="v-result" data-job="{view.job.id}">{middle}{_strip(view, index)}</div>'
+
+
+def shown_index(view: JobView, wanted: int | None) -> int:
+    """The picture to show large: the wanted one, else one in flight, else the first finished."""
+    if wanted is not None and 0 <= wanted < view.job.request.num_images:
+        return wanted
+    if released(view):
+        return min(released(view))
+    live = current_picture(view)
+    return live.index if live else 0
+
+
+def _finished(view: JobView, image: ImageRecord) -> str:
+    title = describe(view)
+    facts = {
+        "Seed": str(image.seed),
+        "Size": f"{image.width} × {image.height}",
+        "Steps": str(view.job.request.num_steps),
+        "Time": f"{image.seconds:.1f} s",
+        "Drawn by": joined(image.model_name, image.backend, image.precision),
+    }
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+    )
+    picture = (
+        f'<img class="v-picture" src="{picture_address(image.id)}" alt="{escape(title)}" '
+        f'width="{image.width}" height="{image.height}" '
+        f'style="{_shape(image.width, image.height)}">'
+    )
+    download = picture_address(image.id, is_download=True)
+    return (
+        f'<div class="v-mat">{picture}</div>'
+        f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
+        f'{escape(title)}</p><p class="v-note">{escape(view.job.request.prompt)}</p></div>'
+        f'<a class="v-button v-strong" href="{download}" download>Download PNG</a></div>'
+        f'<dl class="v-facts">{rows}</dl>'
+    )
+
+
+def _unfinished(view: JobView, index: int, waiting_for: str) -> str:
+    job, live, title = view.job, view.live.get(index), describe(view)
+    bar = note = ""
+    if index in view.images:
+        words = "Finished, and held back: it is shown when a reviewer has released it."
+    elif job.status is JobStatus.QUEUED:
+        words = _capital(waiting_words(view, waiting_for))
+    elif job.status is JobStatus.RUNNING:
+        words = "The first preview is on its way."
+        note = joined(step_words(view), about(view.seconds_left))
+        bar = progress_bar(*steps_done(view), label="Progress of the chosen job")
+    elif job.status is JobStatus.FAILED:
+        words = job.error or "It failed; try it again."
+    else:
+        words = "Stopped before this picture was finished."
+    inside = f'<p class="v-frame-words">{escape(words)}</p>'
+    if live is not None and live.preview_step and job.status.is_active:
+        address = preview_address(job.id, index, live.preview_step)
+        inside = f'<img class="v-preview" src="{address}" alt="Preview of {escape(title)}">'
+    shape = _shape(job.request.width, job.request.height)
+    note = f'<p class="v-note">{escape(note)}</p>' if note else ""
+    return (
+        f'<div class="v-mat"><div class="v-frame v-{job.status}" style="{shape}">{inside}</div>'
+        '</div><div class="v-caption"><div class="v-caption-words">'
+        f'<p class="v-title">{escape(title)}</p>{note}</div>{_control(view)}</div>{bar}'
+    )
+
+
+def _control(view: JobView) -> str:
+    if view.job.status is JobStatus.SUCCEEDED:
+        return ""
+    if view.job.status.is_active:
+        return button("Stop", "stop", id=view.job.id)
+    label = "Retry" if view.job.status is JobStatus.FAILED else "Draw again"
+    return button(label, "retry", id=view.job.id, kind="strong")
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _strip(view: JobView, shown: int) -> str:
+    """The variants of a job of several pictures, filling in as they are made."""
+    num_images = view.job.request.num_images
+    if num_images < 2:
+        return ""
+    shape = f"aspect-ratio:{view.job.request.width}/{view.job.request.height}"
+    thumbs = []
+    for index in range(num_images):
+        image, live = released(view).get(index), view.live.get(index)
+        inside = ""
+        if image is not None:
+            inside = f'<img src="{picture_address(image.id)}" alt="" loading="lazy">'
+        elif live is not None and live.preview_step:
+            address = preview_address(view.job.id, index, live.preview_step)
+            inside = f'<img class="v-preview" src="{address}" alt="">'
+        state = "finished" if image else "held" if index in view.images else "not finished yet"
+        thumbs.append(
+            f'<li><button type="button" class="v-thumb" data-act="picture" data-id="{view.job.id}" '
+            f'data-index="{index}" aria-pressed="{str(index == shown).lower()}" style="{shape}" '
+            f'aria-label="Variant {index + 1}, {state}">{inside}</button></li>'
+        )
+    return f'<ul class="v-strip" aria-label="Variants">{"".join(thumbs)}</ul>'
+
+
+def _shape(width: int, height: int) -> str:
+    scale = max(1.0, SHOWN_SIDE / max(width, height))
+    return (
+        f"--shown-width:{round(width * scale)}px;--ratio:{width / height:.4f};"
+        f"aspect-ratio:{width}/{height}"
+    )
