@@ -298,8 +298,8 @@ class Studio:
                 self._manager.submit(job.id, job.request, missing)
 
     def _estimate(self, job: Job) -> float | None:
-        """Seconds until the job's last picture: the steps to run, in it and in those before it, times
-        the step measured at warm-up.
+        """Seconds until the job's last picture: steps to run, in it and before it, times the step
+        measured at warm-up.
         """
         step_seconds = self.health.step_seconds
         if not job.status.is_active or not step_seconds:

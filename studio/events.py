@@ -3,8 +3,9 @@
     Started ─▶ Stepped … ─▶ PictureFinished … ─▶ Finished | Failed | Cancelled
 
 `Started`, `Finished`, `Failed` and `Cancelled` are about a job, each at most once per run of it;
-`Stepped` and `PictureFinished` are about one picture of it. `Queued` and `Held` are added by the
-studio, which owns the queue and the verdict. Events are values: whoever receives one may keep it.
+`Stepped` and `PictureFinished` are about one picture of it. Being queued and being held are no
+business of the engine's: the store writes those down. Events are values: whoever receives one may
+keep it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,6 @@ class Event:
     def kind(self) -> str:
         """The event's name in lower case, as it is stored: "started", "picturefinished", …"""
         return type(self).__name__.lower()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Queued(Event):
-    """The job stands in the queue."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,13 +59,6 @@ class PictureFinished(Event):
     precision: str
     model_name: str
     model_digest: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Held(Event):
-    """Picture `index` waits, unseen, for a person's decision."""
-
-    index: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

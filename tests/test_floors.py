@@ -1,4 +1,4 @@
-"""The house: imports only point down, heavy libraries are used behind their doors, import is light."""
+"""The house: imports point down, heavy libraries stay behind their doors, importing is light."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class LinearPreview:
 def load_preview(
     folder: Path, num_channels: int, decoder: Decoder, device: str = "cpu"
 ) -> LinearPreview:
-    """The map in `preview.json` (weight `[C][3]`, bias `[3]`, RGB in [-1, 1]), else a fitted one."""
+    """The map in `preview.json` (weight `[C][3]`, bias `[3]`, RGB in [-1, 1]), or one fitted."""
     path = folder / "preview.json"
     if not path.exists():
         return fit_preview(decoder, num_channels, device)

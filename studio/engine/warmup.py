@@ -39,15 +39,13 @@ def warm_up(
     time over rows. `report` is told what is going on.
     """
     if precision == "auto":
-        model = load("float32")
-        if model.backend == "torch":  # elsewhere there is nothing to choose
-            report("measuring arithmetic")
-            plain_seconds = measure(model, num_rows=2)
-            quick = load("bfloat16")
-            if measure(quick, num_rows=2) < plain_seconds * (1 - MIN_GAIN):
-                model = quick
-    else:
-        model = load(precision)
+        report("measuring arithmetic")
+        # One after the other, as two large models may not fit side by side.
+        plain_seconds = measure(load("float32"), num_rows=2)
+        quick_seconds = measure(load("bfloat16"), num_rows=2)
+        is_quicker = quick_seconds < plain_seconds * (1 - MIN_GAIN)
+        precision = "bfloat16" if is_quicker else "float32"
+    model = load(precision)
     report("measuring rows")
     step_seconds = measure(model, num_rows=2)
     if max_rows == 0:
