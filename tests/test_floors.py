@@ -28,6 +28,7 @@ FLOORS = {
         "compose",
         "data_folder",
         "database",
+        "file_names",
         "live",
         "migrations",
         "pictures",
@@ -37,7 +38,7 @@ FLOORS = {
     },
     2: {"engine"},
     3: {"application", "recorder"},
-    4: {"bench", "cli", "server", "ui"},
+    4: {"bench", "cli", "generate", "guard", "server", "ui"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

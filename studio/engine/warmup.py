@@ -39,9 +39,9 @@ def warm_up(
     time over rows. `report` is told what is going on.
     """
     if precision == "auto":
-        report("measuring arithmetic")
         # One after the other, as two large models may not fit side by side.
         plain_seconds = measure(load("float32"), num_rows=2)
+        report("measuring arithmetic")
         quick_seconds = measure(load("bfloat16"), num_rows=2)
         is_quicker = quick_seconds < plain_seconds * (1 - MIN_GAIN)
         precision = "bfloat16" if is_quicker else "float32"
