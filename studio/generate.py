@@ -24,12 +24,14 @@ from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
 from studio.data_folder import storage_error
+from studio.engine.layout import check_folder
 from studio.engine.manager import LoadModel
 from studio.errors import BadConfig, GenerationFailed, StorageFull
 from studio.file_names import slug
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.model_card import ModelCard
+from studio.presets import load_presets
 from studio.verdict import Release
 
 POLL_SECONDS = 0.1
@@ -54,12 +56,13 @@ def generate(
             was written before stays.
     """
     lines = lines or sys.stdout
+    # A mistake is told at once, before anything is loaded.
+    card = card or check_folder(config.model)
+    compose(brief, load_presets(), card, max_num_images=config.max_num_images)
+    _prepare(out)
     with _temporary_folder() as data_dir:
-        _prepare(out)
         private = dataclasses.replace(config, data_dir=data_dir)
         with Studio.open(private, card=card, load=load) as studio:
-            # A mistake is told before the model is waited for.
-            compose(brief, studio.presets, studio.card, max_num_images=config.max_num_images)
             studio.wait_until_ready()
             job = studio.submit(brief)
             return _follow(studio, job.id, out, lines)

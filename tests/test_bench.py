@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.application import Studio
-from studio.bench import measure_overhead
+from studio.bench.overhead import measure_overhead
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
 

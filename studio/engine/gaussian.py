@@ -39,7 +39,7 @@ class GaussianEncoder:
         if self.num_tokens(prompt) > self.max_tokens:
             raise GenerationFailed(too_long(self.num_tokens(prompt), self.max_tokens))
         digest = hashlib.sha256(prompt.encode()).digest()
-        mean = torch.tensor([byte / 127.5 - 1 for byte in digest[:NUM_CHANNELS]])
+        mean = torch.tensor([byte / 127.5 - 1 for byte in digest[:NUM_CHANNELS]]) / 2
         return PromptEmbedding(torch.zeros(1, 1), mean)
 
 
@@ -86,6 +86,7 @@ def gaussian_model(*, step_seconds: float = 0.0) -> Model:
             sizes=((64, 64), (64, 96)),
             default_size=(64, 64),
             default_num_steps=8,
+            default_guidance_scale=1.2,
         ),
         digest=hashlib.sha256(b"gaussian-1").hexdigest(),
         backend="closed-form",

@@ -11,6 +11,7 @@ import dataclasses
 import gradio as gr
 
 from studio.application import JobView, Studio
+from studio.engine.manager import State
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.ui.markup import (
@@ -59,13 +60,17 @@ def build_result(studio: Studio) -> ResultPanel:
 
 def render_result(snapshot: Snapshot) -> str:
     view = snapshot.result
+    fault = ""
+    if snapshot.health.state is State.FAILED:
+        fault = f'<p class="v-message" role="alert">{escape(snapshot.health.message)}</p>'
     if view is None:
-        return EMPTY
+        return fault + EMPTY
     index = shown_index(view, snapshot.chosen.index)
     image = released(view).get(index)
     waiting_for = snapshot.health.message or "starting" if is_warming(snapshot.health) else ""
     middle = _finished(view, image) if image else _unfinished(view, index, waiting_for)
-    return f'<div class="v-result" data-job="{view.job.id}">{middle}{_strip(view, index)}</div>'
+    inside = f"{fault}{middle}{_strip(view, index)}"
+    return f'<div class="v-result" data-job="{view.job.id}">{inside}</div>'
 
 
 def shown_index(view: JobView, wanted: int | None) -> int:
