@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import threading
 from typing import Protocol
 
 import torch
@@ -44,14 +45,17 @@ class ClipPair:
     ) -> None:
         self._tokenizers = tokenizers
         self._encoders = encoders
+        # A tokenizer keeps its padding as state, and faces count tokens from threads of their own.
+        self._tokenizing = threading.Lock()
         self._length = min(tokenizer.model_max_length for tokenizer in tokenizers)
         self.max_tokens = self._length - 2  # start and end markers
 
     def num_tokens(self, prompt: str) -> int:
-        return max(
-            len(tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
-            for tokenizer in self._tokenizers
-        )
+        with self._tokenizing:
+            return max(
+                len(tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
+                for tokenizer in self._tokenizers
+            )
 
     @torch.inference_mode()
     def encode(self, prompt: str) -> PromptEmbedding:
@@ -66,9 +70,10 @@ class ClipPair:
             raise GenerationFailed(too_long(num_tokens, self.max_tokens))
         hidden: list[torch.Tensor] = []
         for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
-            tokens = tokenizer(
-                prompt, padding="max_length", max_length=self._length, return_tensors="pt"
-            )
+            with self._tokenizing:
+                tokens = tokenizer(
+                    prompt, padding="max_length", max_length=self._length, return_tensors="pt"
+                )
             output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
             hidden.append(output.hidden_states[-2][0].float())
         return PromptEmbedding(torch.cat(hidden, dim=-1), output.text_embeds[0].float())
