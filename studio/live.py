@@ -36,6 +36,7 @@ class LiveBoard:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._version = 0
         self._jobs: dict[str, dict[int, LivePicture]] = {}
 
     def update(self, event: Event) -> None:
@@ -47,17 +48,22 @@ class LiveBoard:
                 self._jobs.get(event.job_id, {}).pop(event.index, None)
             elif isinstance(event, Finished | Failed | Cancelled):
                 self._jobs.pop(event.job_id, None)
-            self._changed.notify_all()
+            self._wake()
 
     def notify(self) -> None:
         """Wake whoever waits: something changed in the store."""
         with self._changed:
-            self._changed.notify_all()
+            self._wake()
 
-    def wait(self, timeout_seconds: float) -> None:
-        """Block until something changes or the time is over."""
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        return self._version
+
+    def wait(self, timeout_seconds: float, *, since: int) -> None:
+        """Block until the version is past `since` or the time is over."""
         with self._changed:
-            self._changed.wait(timeout_seconds)
+            self._changed.wait_for(lambda: self._version > since, timeout_seconds)
 
     def pictures(self, job_id: str) -> dict[int, LivePicture]:
         """The pictures of a job that are being drawn, by index."""
@@ -68,6 +74,10 @@ class LiveBoard:
         """Steps done, over all pictures in flight."""
         with self._changed:
             return sum(p.step for pictures in self._jobs.values() for p in pictures.values())
+
+    def _wake(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
 
     def _step(self, event: Stepped) -> None:
         pictures = self._jobs.setdefault(event.job_id, {})

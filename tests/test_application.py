@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,10 +42,18 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def _until_running(studio: Studio, job_id: str) -> JobView:
-    while not (view := studio.view(job_id)).live:
-        studio._board.wait(1.0)
+    return _until(studio, job_id, lambda view: bool(view.live))
+
+
+def _until(studio: Studio, job_id: str, condition: Callable[[JobView], bool]) -> JobView:
+    """The job's view once `condition` holds of it; it must hold while the job is active."""
+    while True:
+        version = studio._board.version
+        view = studio.view(job_id)
+        if condition(view):
+            return view
         assert view.job.status.is_active
-    return view
+        studio._board.wait(TIMEOUT, since=version)
 
 
 def test_a_brief_becomes_a_picture_of_the_size_that_was_asked_for(studio: Studio) -> None:
@@ -122,8 +130,7 @@ def test_a_preview_can_be_seen_while_the_picture_is_drawn(tmp_path: Path) -> Non
 def test_cancelling_closes_a_running_job_and_keeps_its_finished_pictures(tmp_path: Path) -> None:
     with _studio(tmp_path, step_seconds=0.01) as studio:
         job = studio.submit(Brief(subject="mug", num_images=16, num_steps=20))
-        while not (view := studio.view(job.id)).images:
-            studio._board.wait(1.0)
+        _until(studio, job.id, lambda view: bool(view.images))
         studio.cancel(job.id)
         view = studio.wait(job.id, TIMEOUT)
         assert view.job.status is JobStatus.CANCELLED
@@ -143,8 +150,7 @@ def test_cancelling_a_waiting_job_leaves_the_running_one_alone(tmp_path: Path) -
 def test_a_cancelled_job_can_be_retried_and_draws_only_what_is_missing(tmp_path: Path) -> None:
     with _studio(tmp_path, step_seconds=0.01) as studio:
         job = studio.submit(Brief(subject="mug", num_images=6, num_steps=20, seed=3))
-        while not (before := studio.view(job.id)).images:
-            studio._board.wait(1.0)
+        before = _until(studio, job.id, lambda view: bool(view.images))
         studio.cancel(job.id)
         studio.retry(job.id)
         after = studio.wait(job.id, TIMEOUT)
