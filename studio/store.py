@@ -22,6 +22,15 @@ from studio.image_record import ImageRecord
 from studio.job import MAX_CRASHES, Job, JobStatus
 from studio.migrations import migrate
 from studio.rows import Page, image_of_row, job_of_row, row_of_image, row_of_job
+from studio.statements import (
+    count,
+    get_job,
+    insert_event,
+    move,
+    num_queued,
+    number_of,
+    set_status,
+)
 from studio.verdict import Release
 
 DATABASE_NAME = "studio.db"
@@ -80,7 +89,7 @@ class Store:
         """
 
         def work(db: Database) -> None:
-            if _num_queued(db) >= max_queued:
+            if num_queued(db) >= max_queued:
                 raise QueueFull(
                     f"The queue is full ({max_queued} jobs wait): try again when some are done."
                 )
@@ -93,7 +102,7 @@ class Store:
                 )
             except sqlite3.IntegrityError as error:
                 raise Conflict(f"A job {job.id} exists already: send it under a new id.") from error
-            _insert_event(db, job.id, "queued")
+            insert_event(db, job.id, "queued")
 
         self._write(work)
 
@@ -110,16 +119,16 @@ class Store:
             )
             for row in left:
                 if row["attempts"] < MAX_CRASHES:
-                    _set_status(db, row["id"], JobStatus.QUEUED)
-                    _insert_event(db, row["id"], "queued")
+                    set_status(db, row["id"], JobStatus.QUEUED)
+                    insert_event(db, row["id"], "queued")
                     continue
                 error = (
                     f"Parked: the studio died {row['attempts']} times while it drew this; retry it "
                     "alone or with fewer pictures."
                 )
-                _set_status(db, row["id"], JobStatus.FAILED, error=error, finished_at=time.time())
-                _insert_event(db, row["id"], "failed", {"message": error})
-            return [_get_job(db, row["id"]) for row in left]
+                set_status(db, row["id"], JobStatus.FAILED, error=error, finished_at=time.time())
+                insert_event(db, row["id"], "failed", {"message": error})
+            return [get_job(db, row["id"]) for row in left]
 
         return self._write(work)
 
@@ -134,25 +143,25 @@ class Store:
 
     def num_queued(self) -> int:
         """How many jobs wait."""
-        return self._read(_num_queued)
+        return self._read(num_queued)
 
     def num_active(self) -> int:
         """How many jobs wait or run."""
         return self._read(
-            lambda db: _count(db, "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')")
+            lambda db: count(db, "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')")
         )
 
     def num_ahead(self, job_id: str) -> int:
         """How many active jobs stand before this one; 0 for a job that is finished."""
 
         def work(db: Database) -> int:
-            if not _get_job(db, job_id).status.is_active:
+            if not get_job(db, job_id).status.is_active:
                 return 0
             sql = (
                 "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')"
                 " AND position < (SELECT position FROM jobs WHERE id = ?)"
             )
-            return _count(db, sql, job_id)
+            return count(db, sql, job_id)
 
         return self._read(work)
 
@@ -163,13 +172,13 @@ class Store:
         """
 
         def work(db: Database) -> int:
-            if not _get_job(db, job_id).status.is_active:
+            if not get_job(db, job_id).status.is_active:
                 return 0
             sql = (
                 "SELECT SUM(num_steps_left) FROM jobs WHERE status IN ('queued', 'running')"
                 " AND position <= (SELECT position FROM jobs WHERE id = ?)"
             )
-            return _count(db, sql, job_id)
+            return count(db, sql, job_id)
 
         return self._read(work)
 
@@ -177,7 +186,7 @@ class Store:
 
     def job(self, job_id: str, *, owner: str | None = None) -> Job:
         """The job; `NotFound` when there is none, or it is not `owner`'s."""
-        return self._read(lambda db: _get_job(db, job_id, owner))
+        return self._read(lambda db: get_job(db, job_id, owner))
 
     def jobs(
         self,
@@ -193,7 +202,7 @@ class Store:
         wanted = [None] if statuses is None else sorted(set(statuses))
 
         def work(db: Database) -> list[Job]:
-            number = None if before is None else _number_of(db, "jobs", before, owner)
+            number = None if before is None else number_of(db, "jobs", before, owner)
             rows: list[dict[str, Any]] = []
             for status in wanted:
                 page = Page("jobs").keep("owner = ?", owner).keep("status = ?", status)
@@ -212,9 +221,16 @@ class Store:
         """
 
         def work(db: Database) -> None:
-            attempts = _get_job(db, job_id).attempts + 1
-            _move(db, job_id, (JobStatus.QUEUED,), JobStatus.RUNNING, attempts=attempts,
-                  started_at=time.time())  # fmt: skip
+            attempts = get_job(db, job_id).attempts + 1
+            move(
+                db,
+                job_id,
+                (JobStatus.QUEUED,),
+                JobStatus.RUNNING,
+                attempts=attempts,
+                started_at=time.time(),
+            )
+            insert_event(db, job_id, "started", {"attempt": attempts})
 
         self._write(work)
 
@@ -222,9 +238,9 @@ class Store:
         """running → queued in its old place, the attempt not counted: for an orderly shutdown."""
 
         def work(db: Database) -> None:
-            attempts = max(0, _get_job(db, job_id).attempts - 1)
-            _move(db, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED, attempts=attempts)
-            _insert_event(db, job_id, "queued")
+            attempts = max(0, get_job(db, job_id).attempts - 1)
+            move(db, job_id, (JobStatus.RUNNING,), JobStatus.QUEUED, attempts=attempts)
+            insert_event(db, job_id, "queued")
 
         self._write(work)
 
@@ -247,12 +263,20 @@ class Store:
         """
 
         def work(db: Database) -> Job:
-            _get_job(db, job_id, owner)
-            _move(db, job_id, (JobStatus.FAILED, JobStatus.CANCELLED), JobStatus.QUEUED, attempts=0,
-                  error=None, started_at=None, finished_at=None)  # fmt: skip
+            get_job(db, job_id, owner)
+            move(
+                db,
+                job_id,
+                (JobStatus.FAILED, JobStatus.CANCELLED),
+                JobStatus.QUEUED,
+                attempts=0,
+                error=None,
+                started_at=None,
+                finished_at=None,
+            )
             db.execute(f"UPDATE jobs SET position = {_NEXT_POSITION} WHERE id = ?", [job_id])
-            _insert_event(db, job_id, "queued")
-            return _get_job(db, job_id)
+            insert_event(db, job_id, "queued")
+            return get_job(db, job_id)
 
         return self._write(work)
 
@@ -266,7 +290,7 @@ class Store:
         """
 
         def work(db: Database) -> bool:
-            num_steps = _get_job(db, record.job_id).request.num_steps
+            num_steps = get_job(db, record.job_id).request.num_steps
             row = row_of_image(record)
             names = ", ".join(f'"{name}"' for name in row)
             values = ", ".join(f":{name}" for name in row)
@@ -276,7 +300,7 @@ class Store:
             left = "UPDATE jobs SET num_steps_left = num_steps_left - ? WHERE id = ?"
             db.execute(left, [num_steps, record.job_id])
             kind = "picturefinished" if record.release is Release.RELEASED else "held"
-            _insert_event(db, record.job_id, kind, {"index": record.index, "image_id": record.id})
+            insert_event(db, record.job_id, kind, {"index": record.index, "image_id": record.id})
             return True
 
         return self._write(work)
@@ -308,7 +332,7 @@ class Store:
             following = '"index" > (SELECT "index" FROM images WHERE number = ?)'
 
         def work(db: Database) -> list[ImageRecord]:
-            page.keep(following, before and _number_of(db, "images", before, owner))
+            page.keep(following, before and number_of(db, "images", before, owner))
             return [image_of_row(row) for row in db.query(page.sql, [*page.parameters, limit])]
 
         return self._read(work)
@@ -320,14 +344,14 @@ class Store:
 
     def count_images(self) -> int:
         """How many pictures there are, in whatever release state."""
-        return self._read(lambda db: _count(db, "SELECT COUNT(*) FROM images"))
+        return self._read(lambda db: count(db, "SELECT COUNT(*) FROM images"))
 
     def add_event(self, job_id: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
         """Note that something happened to the job; `data` must be fit for JSON."""
 
         def work(db: Database) -> None:
-            _get_job(db, job_id)
-            _insert_event(db, job_id, kind, data)
+            get_job(db, job_id)
+            insert_event(db, job_id, kind, data)
 
         self._write(work)
 
@@ -347,8 +371,8 @@ class Store:
         error: str | None = None,
     ) -> None:
         def work(db: Database) -> None:
-            _move(db, job_id, sources, target, error=error, finished_at=time.time())
-            _insert_event(db, job_id, kind, None if error is None else {"message": error})
+            move(db, job_id, sources, target, error=error, finished_at=time.time())
+            insert_event(db, job_id, kind, None if error is None else {"message": error})
 
         self._write(work)
 
@@ -365,57 +389,3 @@ class Store:
 def _wrap(connection: sqlite3.Connection) -> Database:
     # Plug-ins of sqlite-utils are foreign code that happens to be installed: not run here.
     return Database(connection, recursive_triggers=False, execute_plugins=False)
-
-
-# Statements shared by the methods above. Each runs inside their transaction.
-
-
-def _num_queued(db: Database) -> int:
-    return _count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued'")
-
-
-def _count(db: Database, sql: str, *parameters: Any) -> int:
-    return int(db.execute(sql, parameters).fetchone()[0])
-
-
-def _get_job(db: Database, job_id: str, owner: str | None = None) -> Job:
-    rows = list(db.query("SELECT * FROM jobs WHERE id = ?", [job_id]))
-    if not rows or owner not in (None, rows[0]["owner"]):
-        raise NotFound("There is no such job: it may have been deleted.")
-    return job_of_row(rows[0])
-
-
-def _move(
-    db: Database,
-    job_id: str,
-    sources: Collection[JobStatus],
-    target: JobStatus,
-    **changes: Any,
-) -> None:
-    """Change the status from one of `sources` to `target`, or raise `Conflict`."""
-    status = _get_job(db, job_id).status
-    if status not in sources:
-        raise Conflict(f"The job is {status} and cannot become {target}: look at it again.")
-    _set_status(db, job_id, target, **changes)
-
-
-def _set_status(db: Database, job_id: str, status: JobStatus, **changes: Any) -> None:
-    changes = {"status": status, **changes}
-    assignments = ", ".join(f"{name} = :{name}" for name in changes)
-    db.execute(f"UPDATE jobs SET {assignments} WHERE id = :id", {**changes, "id": job_id})
-
-
-def _insert_event(
-    db: Database, job_id: str, kind: str, data: Mapping[str, Any] | None = None
-) -> None:
-    db.execute(
-        "INSERT INTO events (job_id, kind, at, data) VALUES (?, ?, ?, ?)",
-        [job_id, kind, time.time(), json.dumps(dict(data or {}))],
-    )
-
-
-def _number_of(db: Database, table: str, row_id: str, owner: str | None) -> int:
-    rows = list(db.query(f"SELECT number, owner FROM {table} WHERE id = ?", [row_id]))
-    if not rows or owner not in (None, rows[0]["owner"]):
-        raise NotFound("The list has changed: go back to its beginning.")
-    return int(rows[0]["number"])

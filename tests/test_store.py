@@ -238,7 +238,7 @@ def test_an_end_is_written_with_its_time_and_event(
     ended = store.job(job.id)
     assert ended.status is status
     assert ended.finished_at is not None
-    assert kinds(store, job) == ["queued", kind]
+    assert kinds(store, job) == ["queued", "started", kind]
 
 
 def test_a_failed_job_says_why(store: Store) -> None:
@@ -424,7 +424,7 @@ def test_a_job_running_at_a_crash_is_queued_again_in_its_old_place(tmp_path: Pat
         assert recovered.attempts == 1
         assert store.next_queued() == recovered
         assert store.job(jobs[1].id) == jobs[1]
-        assert kinds(store, jobs[0]) == ["queued", "queued"]
+        assert kinds(store, jobs[0]) == ["queued", "started", "queued"]
 
 
 def test_a_job_that_crashed_the_process_twice_is_parked(tmp_path: Path) -> None:
