@@ -67,8 +67,13 @@ def create_app(studio: Studio) -> FastAPI:
     def preview(job_id: str, index: str) -> Response:
         if not re.fullmatch(r"[0-9]{1,4}", index):
             raise NotFound("There is no such preview.")
-        content = studio.preview(job_id, int(index))
-        return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store"}
+        studio.job(job_id)
+        try:
+            content = studio.preview(job_id, int(index))
+        except NotFound:  # not begun, or just finished: no fault of the page that asks
+            return Response(status_code=204, headers=headers)
+        return Response(content, media_type="image/png", headers=headers)
 
     # Whatever else is asked for below these names must not reach Gradio's file routes.
     @app.get("/pictures/{rest:path}")

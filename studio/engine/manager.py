@@ -43,7 +43,11 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Health:
-    """What the engine says of itself. `step_seconds` is one guided step at the default size."""
+    """What the engine says of itself.
+
+    `message` is what it is doing while it warms, and why it failed when it has. `step_seconds` is
+    one guided step at the default size.
+    """
 
     state: State
     message: str = ""
@@ -113,8 +117,11 @@ class Manager:
             NotReady: it could not be loaded, or is not ready in time.
         """
         self._settled.wait(timeout_seconds)
-        if not self._health.is_ready:
-            raise NotReady(self._health.message or "The model is still warming: try again soon.")
+        health = self._health
+        if health.state is State.FAILED:
+            raise NotReady(health.message)
+        if not health.is_ready:
+            raise NotReady(f"The model is still warming ({health.message}): try again soon.")
 
     def submit(self, job_id: str, request: Request, indices: Iterable[int] | None = None) -> None:
         """Draw a job; see `Engine.submit`. Returns at once."""
@@ -198,4 +205,5 @@ class Manager:
         )
 
     def _report(self, state: State, part: str) -> None:
-        self._health = Health(state=state, message=f"{state.value.capitalize()}: {part}")
+        doing = f"loading {part}" if state is State.LOADING else part
+        self._health = Health(state=state, message=doing)

@@ -129,7 +129,7 @@ def _unfinished(view: JobView, index: int, waiting_for: str) -> str:
     inside = f'<p class="v-frame-words">{escape(words)}</p>'
     if live is not None and live.preview_step and job.status.is_active:
         address = preview_address(job.id, index, live.preview_step)
-        inside = f'<img class="v-preview" src="{address}" alt="Preview of {escape(title)}">'
+        inside = f'<img class="v-preview" src="{address}" alt="">'
     shape = _shape(job.request.width, job.request.height)
     note = f'<p class="v-note">{escape(note)}</p>' if note else ""
     return (
