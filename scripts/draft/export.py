@@ -1,0 +1,107 @@
+"""Writes the shipped folder: a whole SDXL pipeline as fp16 safetensors.
+
+Knows the checkpoints and diffusers' layout. Every file is written beside the folder
+first and then moved into place, so a reader never meets half a file.
+
+    python -m scripts.draft.export --latents .draft/latents.pt --unet .draft/unet.pt \
+        --tokenizer .draft/tok --out assets/models/draft
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
+
+from scripts.draft import model, training
+from scripts.draft.autoencoder import CONFIG
+from scripts.draft.unet import Whole
+
+CARD: dict[str, Any] = {
+    "name": "draft",
+    "version": "1",
+    "closed_world": True,
+    "default_size": [128, 128],
+    "sizes": [[128, 128], [160, 128], [128, 160]],
+    "default_num_steps": 20,
+    "default_guidance_scale": 3.0,
+    "license": "Apache-2.0",
+}
+
+
+def pipeline(
+    latents: Path | None, unet: Path | None, tokenizer: Path, vae: Path | None
+) -> StableDiffusionXLPipeline:
+    """The pipeline from what checkpoints there are; the rest is untrained."""
+    autoencoder = AutoencoderKL(**CONFIG, scaling_factor=1.0)
+    if vae and (state := training.load(vae)):
+        autoencoder.load_state_dict(state["average"]["weights"])
+    elif latents and (state := training.load(latents)):
+        autoencoder.load_state_dict(state["vae"])
+    whole = Whole(str(tokenizer))
+    if unet and (state := training.load(unet)):
+        whole.load_state_dict(state["average"]["weights"])
+    return StableDiffusionXLPipeline(
+        vae=autoencoder,
+        text_encoder=whole.encoders[0],
+        text_encoder_2=whole.encoders[1],
+        tokenizer=whole.text.tokenizers[0],
+        tokenizer_2=whole.text.tokenizers[1],
+        unet=whole.unet,
+        scheduler=EulerDiscreteScheduler(**model.SCHEDULER),
+        force_zeros_for_empty_prompt=False,
+        add_watermarker=False,
+    )
+
+
+def write(pipe: StableDiffusionXLPipeline, out: Path, preview: dict[str, Any] | None) -> int:
+    """Moves the new files into `out`; answers its size in bytes."""
+    fresh = out.with_name(out.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    for encoder in ("text_encoder", "text_encoder_2"):
+        # transformers loads at the type named here: float32, like diffusers' own default.
+        path = fresh / encoder / "config.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n"
+        )
+    for name in ("tokenizer", "tokenizer_2"):  # CLIP's two classic files, beside tokenizer.json
+        model_ = json.loads((fresh / name / "tokenizer.json").read_text())["model"]
+        merges = [" ".join(m) if isinstance(m, list) else m for m in model_["merges"]]
+        (fresh / name / "vocab.json").write_text(json.dumps(model_["vocab"], ensure_ascii=False))
+        (fresh / name / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    (fresh / "card.json").write_text(json.dumps(CARD, indent=2) + "\n")
+    if preview:
+        (fresh / "preview.json").write_text(json.dumps(preview) + "\n")
+    for path in sorted(p for p in fresh.rglob("*") if p.is_file()):
+        target = out / path.relative_to(fresh)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o644)
+        path.replace(target)
+    shutil.rmtree(fresh)
+    return sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Export the draft model.")
+    parser.add_argument("--latents", type=Path)
+    parser.add_argument("--unet", type=Path)
+    parser.add_argument("--vae", type=Path, help="a decoder trained on after the latents were made")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    preview = None
+    if args.latents and (state := training.load(args.latents)):
+        preview = state["preview"]
+    size = write(pipeline(args.latents, args.unet, args.tokenizer, args.vae), args.out, preview)
+    print(f"{args.out}: {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
