@@ -56,38 +56,47 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        has_begun = False
-
-        async def guarded_send(message: Message) -> None:
-            nonlocal has_begun
-            if message["type"] == "http.response.start":
-                has_begun = True
-                message["headers"] = _with_headers(message.get("headers", ()))
-            await send(message)
-
         refusal = refuse(scope, self._max_body_bytes)
-        if refusal is None:
-            try:
-                await self._app(scope, self._limited(receive), guarded_send)
-            except TooLong:
-                if has_begun:
-                    raise
-                refusal = _too_long(self._max_body_bytes)
         if refusal is not None:
-            await _answer(guarded_send, *refusal)
+            await _answer(send, *refusal)
+            return
+        exchange = _Exchange(receive, send, self._max_body_bytes)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except TooLong:
+            await exchange.refuse_body()
 
-    def _limited(self, receive: Receive) -> Receive:
-        num_bytes = 0
 
-        async def limited() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_body_bytes:
-                raise TooLong
-            return message
+class _Exchange:
+    """One request and its answer: counts the body, adds the headers."""
 
-        return limited
+    def __init__(self, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._num_bytes = 0
+        self._has_begun = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._max_body_bytes:
+            raise TooLong
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._num_bytes > self._max_body_bytes and not self._has_begun:
+            raise TooLong  # a framework took the first one for a fault in the body and answers so
+        if message["type"] == "http.response.start":
+            self._has_begun = True
+            message["headers"] = _with_headers(message.get("headers", ()))
+        await self._send(message)
+
+    async def refuse_body(self) -> None:
+        if self._has_begun:
+            raise TooLong
+        self._has_begun = True
+        await _answer(self._send, *_too_long(self._max_body_bytes))
 
 
 def refuse(scope: Scope, max_body_bytes: int) -> tuple[int, str] | None:
@@ -135,5 +144,6 @@ def _too_long(max_body_bytes: int) -> tuple[int, str]:
 async def _answer(send: Send, status: int, sentence: str) -> None:
     body = json.dumps({"error": sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = _with_headers(headers)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

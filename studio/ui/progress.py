@@ -97,7 +97,7 @@ def step_words(view: JobView) -> str:
     live = current_picture(view)
     if live is None:
         return "finishing" if len(view.images) == num_images else "starting"
-    place = f"picture {live.index + 1} of {num_images}" if num_images > 1 else ""
+    place = f"{live.index + 1} of {num_images}" if num_images > 1 else ""
     return joined(place, f"step {live.step}/{live.num_steps}")
 
 
@@ -128,7 +128,7 @@ def _trouble_card(view: JobView) -> str:
         again = button("Retry", "retry", id=view.job.id, name=f"Retry {title}")
     else:
         words, kind = "Stopped", "stopped"
-        again = button("Draw again", "retry", id=view.job.id, name=f"Draw {title} again")
+        again = button("Retry", "retry", id=view.job.id, name=f"Draw {title} again")
     return _card(view, f'<p class="v-note">{escape(words)}</p>', again, kind)
 
 
@@ -141,8 +141,8 @@ def _card(view: JobView, body: str, control: str, kind: str) -> str:
     )
     return (
         f'<li class="v-card v-{kind}" data-job="{view.job.id}">{shown}'
-        f'<div class="v-card-words"><p class="v-title">{escape(title)}</p>{body}</div>'
-        f"{control}</li>"
+        f'<p class="v-title">{escape(title)}</p>{control}'
+        f'<div class="v-card-body">{body}</div></li>'
     )
 
 

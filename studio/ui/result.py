@@ -68,9 +68,13 @@ def render_result(snapshot: Snapshot) -> str:
     index = shown_index(view, snapshot.chosen.index)
     image = released(view).get(index)
     waiting_for = snapshot.health.message or "starting" if is_warming(snapshot.health) else ""
-    middle = _finished(view, image) if image else _unfinished(view, index, waiting_for)
-    inside = f"{fault}{middle}{_strip(view, index)}"
-    return f'<div class="v-result" data-job="{view.job.id}">{inside}</div>'
+    strip = _strip(view, index)
+    if image:
+        inside = fault + _mat(_picture(view, image)) + strip + _facts(view, image)
+    else:
+        inside = fault + _unfinished(view, index, waiting_for, strip)
+    kind = "v-result v-many" if strip else "v-result"
+    return f'<div class="{kind}" data-job="{view.job.id}">{inside}</div>'
 
 
 def shown_index(view: JobView, wanted: int | None) -> int:
@@ -83,8 +87,20 @@ def shown_index(view: JobView, wanted: int | None) -> int:
     return live.index if live else 0
 
 
-def _finished(view: JobView, image: ImageRecord) -> str:
-    title = describe(view)
+def _mat(inside: str) -> str:
+    return f'<div class="v-mat">{inside}</div>'
+
+
+def _picture(view: JobView, image: ImageRecord) -> str:
+    return (
+        f'<img class="v-picture" src="{picture_address(image.id)}" alt="{escape(describe(view))}" '
+        f'width="{image.width}" height="{image.height}" '
+        f'style="{_shape(image.width, image.height)}">'
+    )
+
+
+def _facts(view: JobView, image: ImageRecord) -> str:
+    """Its caption, download and how it was made."""
     facts = {
         "Seed": str(image.seed),
         "Size": f"{image.width} × {image.height}",
@@ -96,23 +112,17 @@ def _finished(view: JobView, image: ImageRecord) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in facts.items()
     )
-    picture = (
-        f'<img class="v-picture" src="{picture_address(image.id)}" alt="{escape(title)}" '
-        f'width="{image.width}" height="{image.height}" '
-        f'style="{_shape(image.width, image.height)}">'
-    )
     download = picture_address(image.id, is_download=True)
     return (
-        f'<div class="v-mat">{picture}</div>'
         f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
-        f'{escape(title)}</p><p class="v-note">{escape(view.job.request.prompt)}</p></div>'
+        f'{escape(describe(view))}</p><p class="v-note">{escape(view.job.request.prompt)}</p></div>'
         f'<a class="v-button v-strong" href="{download}" download>Download PNG</a></div>'
         f'<dl class="v-facts">{rows}</dl>'
     )
 
 
-def _unfinished(view: JobView, index: int, waiting_for: str) -> str:
-    job, live, title = view.job, view.live.get(index), describe(view)
+def _unfinished(view: JobView, index: int, waiting_for: str, strip: str) -> str:
+    job, live = view.job, view.live.get(index)
     bar = note = ""
     if index in view.images:
         words = "Finished, and held back: it is shown when a reviewer has released it."
@@ -132,10 +142,10 @@ def _unfinished(view: JobView, index: int, waiting_for: str) -> str:
         inside = f'<img class="v-preview" src="{address}" alt="">'
     shape = _shape(job.request.width, job.request.height)
     note = f'<p class="v-note">{escape(note)}</p>' if note else ""
+    frame = f'<div class="v-frame v-{job.status}" style="{shape}">{inside}</div>'
     return (
-        f'<div class="v-mat"><div class="v-frame v-{job.status}" style="{shape}">{inside}</div>'
-        '</div><div class="v-caption"><div class="v-caption-words">'
-        f'<p class="v-title">{escape(title)}</p>{note}</div>{_control(view)}</div>{bar}'
+        f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">'
+        f'<p class="v-title">{escape(describe(view))}</p>{note}</div>{_control(view)}</div>{bar}'
     )
 
 

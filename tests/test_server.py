@@ -1,0 +1,277 @@
+"""The HTTP face over a real server: pictures by id, health, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from studio.brief import Brief
+from studio.errors import BadConfig, BadModel, PortInUse
+from studio.job import JobStatus
+from studio.server import listen
+from tests.conftest import WAIT_SECONDS, OpenStudio, Serve, Served
+
+BRIEF = Brief(subject="mug", material="ceramic", color="red", seed=1234)
+
+
+@pytest.fixture
+def served(open_studio: OpenStudio, serve: Serve) -> Served:
+    studio = open_studio()
+    studio.wait_until_ready(WAIT_SECONDS)
+    return serve(studio)
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.address, timeout=WAIT_SECONDS) as client:
+        yield client
+
+
+def draw(served: Served) -> str:
+    """Draw a picture; its id."""
+    view = served.studio.wait(served.studio.submit(BRIEF).id, WAIT_SECONDS)
+    return view.images[0].id
+
+
+def test_a_picture_is_served_byte_for_byte_to_its_owner_alone(
+    served: Served, client: httpx.Client
+) -> None:
+    image_id = draw(served)
+    answer = client.get(f"/pictures/{image_id}.png")
+    record, path = served.studio.image(image_id)
+    assert answer.status_code == 200
+    assert answer.content == path.read_bytes()
+    assert hashlib.sha256(answer.content).hexdigest() == record.digest
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"].startswith("private")
+    assert "content-disposition" not in answer.headers
+
+
+def test_a_download_has_a_telling_name(served: Served, client: httpx.Client) -> None:
+    answer = client.get(f"/pictures/{draw(served)}.png?download=1")
+    assert answer.headers["content-disposition"] == (
+        'attachment; filename="red-ceramic-mug-1234.png"'
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pictures/0123456789abcdef00.png",
+        "/pictures/..%2f..%2fstudio.db",
+        "/pictures/..%2fstudio.db.png",
+        "/pictures/%2e%2e/studio.db",
+        "/pictures/%00.png",
+        "/pictures/",
+        "/pictures/a%0d%0ab.png",
+        "/previews/0123456789abcdef/0.png",
+        "/previews/0123456789abcdef/-1.png",
+        "/previews/0123456789abcdef/99999999999999999999.png",
+        "/previews/x/../../studio.db",
+    ],
+)
+def test_what_does_not_exist_is_not_found(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+
+
+def test_a_refusal_of_the_studio_is_one_sentence(client: httpx.Client) -> None:
+    answer = client.get("/pictures/0123456789abcdef00.png")
+    assert answer.json() == {"error": "There is no such picture: it may have been deleted."}
+
+
+def test_the_data_folder_is_out_of_reach_of_gradios_file_routes(
+    served: Served, client: httpx.Client
+) -> None:
+    draw(served)
+    database = served.studio.config.data_dir / "studio.db"
+    for address in (f"/gradio_api/file={database}", f"/file={database}"):
+        assert client.get(address).status_code in (403, 404)
+
+
+def test_a_preview_is_a_picture_while_the_job_runs_and_nothing_after(
+    open_studio: OpenStudio, serve: Serve
+) -> None:
+    served = serve(open_studio(step_seconds=0.1))
+    served.studio.wait_until_ready(WAIT_SECONDS)
+    job = served.studio.submit(BRIEF)
+    address = f"{served.address}/previews/{job.id}/0.png"
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (answer := httpx.get(address)).status_code == 204 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"\x89PNG")
+    assert answer.headers["cache-control"] == "no-store"
+    assert served.studio.wait(job.id, WAIT_SECONDS).job.status is JobStatus.SUCCEEDED
+    assert httpx.get(address).status_code == 204
+
+
+def test_health_is_ready_only_when_the_model_is_warm(open_studio: OpenStudio, serve: Serve) -> None:
+    from studio.engine.gaussian import gaussian_model
+
+    may_load = threading.Event()
+
+    def load(precision: str, report: object) -> object:
+        report("UNet")  # type: ignore[operator]
+        assert may_load.wait(60)
+        return gaussian_model()
+
+    served = serve(open_studio(load=load))
+    answer = httpx.get(f"{served.address}/healthz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "warming")
+    assert httpx.get(served.address).status_code == 200, "the page is up before the model is"
+    may_load.set()
+    served.studio.wait_until_ready(WAIT_SECONDS)
+    answer = httpx.get(f"{served.address}/healthz")
+    assert answer.status_code == 200
+    facts = answer.json()
+    assert (facts["status"], facts["model"], facts["backend"], facts["precision"]) == (
+        "ready",
+        "gaussian",
+        "closed-form",
+        "float32",
+    )
+
+
+def test_health_says_why_a_model_failed(open_studio: OpenStudio, serve: Serve) -> None:
+    def load(precision: str, report: object) -> object:
+        raise BadModel("The weights in unet are cut short: copy the folder again.")
+
+    served = serve(open_studio(load=load))
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (answer := httpx.get(f"{served.address}/healthz")).json()["status"] == "warming":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "failed",
+        "message": "The weights in unet are cut short: copy the folder again.",
+    }
+
+
+def test_every_answer_carries_the_security_headers(client: httpx.Client) -> None:
+    for path in ("/", "/healthz", "/pictures/x.png", "/gradio_api/info"):
+        headers = client.get(path).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_another_site_can_change_nothing(client: httpx.Client, headers: dict[str, str]) -> None:
+    answer = client.post("/gradio_api/queue/join", headers=headers, json={"data": []})
+    assert answer.status_code == 403
+    assert "Another site" in answer.json()["error"]
+
+
+def test_a_name_that_points_here_from_elsewhere_is_refused(client: httpx.Client) -> None:
+    answer = client.get("/healthz", headers={"Host": "rebound.example:7860"})
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_past_the_limit_is_refused(client: httpx.Client, is_chunked: bool) -> None:
+    body = b"x" * (2**20 + 1)
+    answer = client.post(
+        "/gradio_api/queue/join",
+        content=iter([body]) if is_chunked else body,
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 413
+    assert "1024 KiB" in answer.json()["error"]
+
+
+def test_nothing_of_gradio_that_tells_or_keeps_is_on(client: httpx.Client) -> None:
+    assert client.get("/gradio_api/runs").status_code == 404
+    assert client.get("/monitoring/summary").status_code in (403, 404)
+    config = client.get("/config").json()
+    assert config["analytics_enabled"] is False
+    assert config["footer_links"] == []
+    assert all(event["api_visibility"] == "private" for event in config["dependencies"])
+    assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
+
+
+def test_a_port_in_use_is_named_with_the_way_out() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=rf"Port {port} .*in use.*--port"):
+            listen("127.0.0.1", port)
+
+
+def test_a_port_used_just_before_is_free_again() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server_side, _ = listener.accept()
+            server_side.close()
+            client.recv(1)
+    listen("127.0.0.1", port).close()
+
+
+def test_an_address_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(BadConfig, match="cannot be used"):
+        listen("127.0.0.1.nowhere", 0)
+
+
+def test_a_signal_stops_the_server_and_puts_its_job_back_in_the_queue(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from studio import server
+from studio.application import Studio
+from studio.brief import Brief
+from studio.config import Config
+from studio.engine.gaussian import gaussian_model
+import contextlib
+
+model = gaussian_model(step_seconds=0.2)
+open_real = Studio.open
+
+@contextlib.contextmanager
+def open_closed_form(config):
+    with open_real(config, card=model.card, load=lambda precision, report: model) as studio:
+        studio.submit(Brief(subject="mug", num_images=16))
+        yield studio
+
+Studio.open = open_closed_form
+server.serve(Config(data_dir=Path({str(tmp_path / "data")!r}), port=0))
+print("closed in order", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    line = process.stderr.readline()
+    assert line.startswith("Vitrine is at http://127.0.0.1:"), line
+    address = line.split()[3]
+    with httpx.Client(base_url=address, timeout=WAIT_SECONDS) as client:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while client.get("/healthz").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=WAIT_SECONDS)
+    assert (process.returncode, out.strip(), err.strip()) == (0, "closed in order", "")
+
+    from studio.store import Store
+
+    with Store.open(tmp_path / "data") as store:
+        (job,) = store.jobs()
+        assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)

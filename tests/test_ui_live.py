@@ -1,0 +1,176 @@
+"""Generate, the buttons of the cards, and the timer, as plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from studio.application import Studio
+from studio.errors import BadModel
+from studio.job import JobStatus
+from studio.ui.live import (
+    BUSY_SECONDS,
+    IDLE_SECONDS,
+    LivePanel,
+    press_button,
+    press_generate,
+    refresh,
+)
+from studio.ui.snapshot import Chosen
+from tests.conftest import WAIT_SECONDS, OpenStudio
+from tests.ui_tools import build_panels, typed
+
+
+def panels(studio: Studio) -> LivePanel:
+    return asyncio.run(build_panels(studio))
+
+
+def press(panel: LivePanel, studio: Studio, act: object, job_id: object = "") -> dict[Any, Any]:
+    return press_button(panel, studio, typed(panel), {"act": act, "id": job_id, "index": 0})
+
+
+def test_generate_answers_at_once_with_the_job_in_the_middle(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    panel = panels(studio)
+    updates = press_generate(panel, studio, typed(panel))
+    (job,) = studio.jobs()
+    assert updates[panel.chosen] == Chosen(job_id=job.id)
+    assert updates[panel.brief.message] == ""
+    assert job.id in updates[panel.result.view]
+    assert job.id in updates[panel.progress.cards]
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("subject", None, "The subject is empty"),
+        ("subject", "   ", "The subject is empty"),
+        ("subject", LONG, "10,000 characters long: shorten it to 80"),
+        ("material", LONG, "10,000 characters long: shorten it to 80"),
+        ("color", LONG, "10,000 characters long: shorten it to 80"),
+        ("scene", LONG, "10,000 characters long: shorten it to 80"),
+        ("notes", LONG, "10,000 characters long: shorten it to 200"),
+        ("notes", "soft\x00light", "a character that cannot be seen (U+0000)"),
+        ("negative_presets", ["no_such"], "There is no negative preset &#x27;no_such&#x27;"),
+        ("size", "77x99", "The size &#x27;77x99&#x27; is not offered"),
+        ("num_images", 0, "a whole number from 1 to 16, not 0"),
+        ("num_images", 1000, "a whole number from 1 to 16, not 1000"),
+        ("num_images", 1.5, "a whole number from 1 to 16, not 1.5"),
+        ("seed", "twelve", "The seed must be a whole number"),
+        ("seed", "-1", "The seed must be a whole number"),
+    ],
+)
+def test_bad_input_is_one_sentence_that_names_its_field_and_takes_nothing_away(
+    studio: Studio, field: str, value: object, sentence: str
+) -> None:
+    panel = panels(studio)
+    updates = press_generate(panel, studio, typed(panel, **{field: value}))
+    message = updates[panel.brief.message]
+    assert sentence in message
+    assert 'role="alert"' in message
+    assert f'data-field="{field}"' in message
+    assert not set(updates) & set(panel.brief.fields.values()), "the form is left as it is"
+    assert studio.jobs() == []
+
+
+def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
+    from studio.engine.gaussian import gaussian_model
+
+    may_load = threading.Event()
+
+    def load(precision: str, report: object) -> Any:
+        assert may_load.wait(WAIT_SECONDS)
+        return gaussian_model()
+
+    studio = open_studio(load=load, max_queued_jobs=1)
+    panel = panels(studio)
+    press_generate(panel, studio, typed(panel))
+    updates = press_generate(panel, studio, typed(panel))
+    may_load.set()
+    assert "The queue is full (1 jobs wait): try again" in updates[panel.brief.message]
+    assert len(studio.jobs()) == 1
+
+
+def test_a_full_disk_is_one_sentence(open_studio: OpenStudio) -> None:
+    studio = open_studio(min_free_bytes=2**62)
+    panel = panels(studio)
+    updates = press_generate(panel, studio, typed(panel))
+    assert "MiB are free on the disk" in updates[panel.brief.message]
+    assert studio.jobs() == []
+
+
+def test_a_look_at_an_unchanged_studio_changes_nothing(studio: Studio) -> None:
+    panel = panels(studio)
+    first = refresh(panel, studio, Chosen(), {})
+    assert panel.result.view in first
+    assert refresh(panel, studio, Chosen(), first[panel.seen]) == {}
+
+
+def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
+    open_studio: OpenStudio,
+) -> None:
+    studio = open_studio(step_seconds=0.1)
+    panel = panels(studio)
+    studio.wait_until_ready(WAIT_SECONDS)
+    idle = refresh(panel, studio, Chosen(), {})
+    assert idle[panel.timer].value == IDLE_SECONDS
+    updates = press_generate(panel, studio, typed(panel) | {panel.seen: idle[panel.seen]})
+    assert updates[panel.timer].value == BUSY_SECONDS
+
+
+def test_stop_and_retry_act_on_the_job_of_the_card(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    panel = panels(studio)
+    press_generate(panel, studio, typed(panel))
+    (job,) = studio.jobs()
+    stopped = press(panel, studio, "stop", job.id)
+    assert studio.job(job.id).status is JobStatus.CANCELLED
+    assert "Stopped" in stopped[panel.progress.cards]
+    again = press(panel, studio, "retry", job.id)
+    assert studio.job(job.id).status.is_active
+    assert again[panel.chosen] == Chosen(job_id=job.id)
+
+
+@pytest.mark.parametrize("act", ["stop", "retry", "show", "picture"])
+def test_a_button_for_a_job_that_is_gone_is_one_sentence(studio: Studio, act: str) -> None:
+    with pytest.raises(gr.Error, match="There is no such job"):
+        press(panels(studio), studio, act, "0123456789abcdef")
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"act": 3, "id": ["x"], "index": "y"}])
+def test_what_no_button_sends_is_refused(studio: Studio, data: object) -> None:
+    panel = panels(studio)
+    with pytest.raises(gr.Error):
+        press_button(panel, studio, typed(panel), data)
+
+
+def test_a_retry_of_a_finished_job_is_refused(studio: Studio) -> None:
+    panel = panels(studio)
+    press_generate(panel, studio, typed(panel))
+    (job,) = studio.jobs()
+    studio.wait(job.id, WAIT_SECONDS)
+    with pytest.raises(gr.Error, match="The job is succeeded"):
+        press(panel, studio, "retry", job.id)
+
+
+def test_generate_is_not_offered_when_the_model_failed(open_studio: OpenStudio) -> None:
+    def load(precision: str, report: object) -> Any:
+        raise BadModel("The weights in <unet> are cut short: copy the folder again.")
+
+    studio = open_studio(load=load)
+    with pytest.raises(Exception, match="cut short"):
+        studio.wait_until_ready(WAIT_SECONDS)
+    panel = panels(studio)
+    updates = refresh(panel, studio, Chosen(), {})
+    assert updates[panel.brief.generate].interactive is False
+    assert "The weights in &lt;unet&gt; are cut short" in updates[panel.result.view]
+    assert "could not be loaded" in updates[panel.header.status]
+    refused = press_generate(panel, studio, typed(panel))
+    assert "cut short" in refused[panel.brief.message]

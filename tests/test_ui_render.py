@@ -1,0 +1,203 @@
+"""What the panels draw of a snapshot, as HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from studio.application import JobView, Studio
+from studio.brief import Brief
+from studio.engine.manager import Health, State
+from studio.image_record import ImageRecord
+from studio.job import Job, JobStatus
+from studio.live import LivePicture
+from studio.request import Request
+from studio.ui.header import render_header
+from studio.ui.markup import about
+from studio.ui.progress import render_progress
+from studio.ui.recent import render_recent
+from studio.ui.result import render_result
+from studio.ui.snapshot import MAX_ACTIVE_CARDS, Chosen, Snapshot, look
+from studio.verdict import Release
+from tests.conftest import OpenStudio
+
+EVIL = '<script>alert("x")</script>'
+READY = Health(state=State.READY)
+
+
+def view(
+    status: JobStatus = JobStatus.RUNNING, *, job_id: str = "0" * 16, **values: Any
+) -> JobView:
+    request = Request(
+        prompt=EVIL, height=64, width=64, num_steps=20, guidance_scale=3.0, seed=1, num_images=2
+    )
+    brief = Brief(subject=EVIL, color="red")
+    error = f"It failed {EVIL}" if status is JobStatus.FAILED else None
+    job = Job(
+        id=job_id,
+        owner="local",
+        brief=brief,
+        request=request,
+        created_at=0.0,
+        status=status,
+        error=error,
+    )
+    known = {"num_ahead": 0, "seconds_left": None, "live": {}, "images": {}} | values
+    return JobView(job=job, **known)
+
+
+def image(release: Release = Release.RELEASED) -> ImageRecord:
+    return ImageRecord(
+        id="0" * 18,
+        job_id="0" * 16,
+        owner="local",
+        index=0,
+        seed=1,
+        digest="",
+        path="",
+        height=64,
+        width=64,
+        release=release,
+        screening="",
+        model_name=EVIL,
+        model_digest="",
+        backend=EVIL,
+        precision="float32",
+        seconds=1.0,
+        created_at=0.0,
+    )
+
+
+def snapshot(**values: Any) -> Snapshot:
+    known: dict[str, Any] = {
+        "health": READY,
+        "active": (),
+        "num_active": 0,
+        "trouble": (),
+        "recent": (),
+        "result": None,
+        "chosen": Chosen(),
+    }
+    return Snapshot(**(known | values))
+
+
+RENDERERS = [render_header, render_progress, render_recent, render_result]
+LIVE = {0: LivePicture(index=0, step=12, num_steps=20, preview_step=11)}
+
+
+@pytest.mark.parametrize("render", RENDERERS)
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_words_of_people_and_models_are_never_markup(render: Any, status: JobStatus) -> None:
+    seen = view(status, live=LIVE, images={0: image()}, num_ahead=2)
+    health = Health(state=State.FAILED, message=EVIL)
+    for each in (READY, health):
+        html = render(
+            snapshot(
+                health=each,
+                active=(seen,),
+                num_active=1,
+                trouble=(seen,),
+                recent=(image(),),
+                result=seen,
+            )
+        )
+        assert "<script" not in html
+
+
+def test_a_running_job_shows_its_preview_step_and_time(studio: Studio) -> None:
+    seen = view(live=LIVE, seconds_left=5.2)
+    card = render_progress(snapshot(active=(seen,), num_active=1))
+    assert "step 12/20 · about 6 s" in card
+    assert "/previews/0000000000000000/0.png?step=11" in card
+    assert 'aria-valuenow="12"' in card
+    assert 'data-act="stop"' in card
+
+
+def test_a_waiting_job_says_how_many_are_ahead() -> None:
+    seen = view(JobStatus.QUEUED, num_ahead=2, seconds_left=38.0)
+    shown = snapshot(active=(seen,), num_active=3)
+    assert "waiting, 2 ahead · about 40 s" in render_progress(shown)
+    assert "2 ahead · about 40 s" in render_header(shown)
+    assert "and 2 more waiting" in render_progress(shown)
+
+
+def test_a_failed_job_says_why_and_offers_a_retry() -> None:
+    card = render_progress(snapshot(trouble=(view(JobStatus.FAILED),)))
+    assert "It failed" in card
+    assert 'data-act="retry"' in card
+
+
+def test_a_held_picture_has_no_address_on_the_page() -> None:
+    seen = view(JobStatus.SUCCEEDED, images={0: image(Release.HELD)})
+    shown = snapshot(result=seen, active=(seen,), num_active=1)
+    for render in (render_result, render_progress):
+        assert "/pictures/" not in render(shown)
+    assert "held back" in render_result(shown)
+
+
+def test_a_finished_picture_has_a_download_and_tells_how_it_was_made() -> None:
+    html = render_result(snapshot(result=view(JobStatus.SUCCEEDED, images={0: image()})))
+    assert 'href="/pictures/000000000000000000.png?download=1" download' in html
+    assert "float32" in html
+
+
+def test_the_picture_that_was_chosen_is_shown_even_unfinished() -> None:
+    seen = view(images={0: image()})
+    html = render_result(snapshot(result=seen, chosen=Chosen(job_id=seen.job.id, index=1)))
+    assert "v-picture" not in html
+    assert 'data-index="1" aria-pressed="true"' in html
+
+
+@pytest.mark.parametrize(
+    ("health", "words"),
+    [
+        (Health(state=State.STARTING), "Warming: starting"),
+        (Health(state=State.LOADING, message="loading UNet"), "Warming: loading UNet"),
+        (READY, "Ready"),
+        (Health(state=State.FAILED, message="no"), "The model could not be loaded"),
+    ],
+)
+def test_the_header_says_how_the_model_does(health: Health, words: str) -> None:
+    assert words in render_header(snapshot(health=health))
+
+
+def test_ten_thousand_waiting_jobs_are_a_few_cards(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    for _ in range(MAX_ACTIVE_CARDS + 20):
+        studio.submit(Brief(subject="mug"))
+    seen = look(studio, Chosen())
+    assert len(seen.active) == MAX_ACTIVE_CARDS
+    assert seen.num_active == MAX_ACTIVE_CARDS + 20
+    assert seen.result is not None
+    assert seen.result.job.id == studio.jobs()[0].id
+
+
+def test_a_chosen_job_that_is_gone_gives_way_to_the_newest(studio: Studio) -> None:
+    job = studio.submit(Brief(subject="mug"))
+    seen = look(studio, Chosen(job_id="f" * 16))
+    assert seen.result is not None
+    assert seen.result.job.id == job.id
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0.2, "about 1 s"),
+        (5.2, "about 6 s"),
+        (38.0, "about 40 s"),
+        (600.0, "about 10 min"),
+        (7200.0, "about 2.0 h"),
+    ],
+)
+def test_a_time_to_wait_is_told_in_plain_words(seconds: float | None, words: str) -> None:
+    assert about(seconds) == words
+
+
+def test_a_snapshot_is_busy_while_jobs_run_or_the_model_warms() -> None:
+    assert not snapshot().is_busy
+    assert snapshot(num_active=1).is_busy
+    assert dataclasses.replace(snapshot(), health=Health(state=State.LOADING)).is_busy
+    assert not dataclasses.replace(snapshot(), health=Health(state=State.FAILED)).is_busy
