@@ -97,11 +97,17 @@ class Studio:
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, config: Config, *, card: ModelCard | None = None, load: LoadModel | None = None
+        cls,
+        config: Config,
+        *,
+        card: ModelCard | None = None,
+        load: LoadModel | None = None,
+        is_started: bool = True,
     ) -> Iterator[Studio]:
         """Open the data folder, take back interrupted jobs, and begin loading the model.
 
-        `card` and `load` put another model in the place of `config.model`'s folder.
+        `card` and `load` put another model in the place of `config.model`'s folder. Without
+        `is_started` the loading waits for `start`: it would slow down what must be up first.
 
         Raises:
             SetupError: the data folder, the presets or the model cannot be used.
@@ -116,7 +122,8 @@ class Studio:
             )
             studio._pictures.remove_leftovers()
             studio._recorder.start()
-            studio._manager.start()
+            if is_started:
+                studio.start()
             try:
                 yield studio
             finally:
@@ -128,6 +135,10 @@ class Studio:
         self._recorder.close()
         for job in self._store.jobs(statuses=[JobStatus.RUNNING], limit=10_000):
             self._store.requeue(job.id)
+
+    def start(self) -> None:
+        """Begin loading the model; only for a studio opened without `is_started`, and only once."""
+        self._manager.start()
 
     # What a face asks
 

@@ -92,8 +92,12 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
         SetupError: the studio cannot start as configured.
     """
     say = tell or (lambda line: print(line, file=sys.stderr, flush=True))
-    with listen(config.host, config.port) as listener, Studio.open(config) as studio:
+    with (
+        listen(config.host, config.port) as listener,
+        Studio.open(config, is_started=False) as studio,
+    ):
         server = uvicorn.Server(uvicorn_config(create_app(studio)))
+        studio.start()  # after the page is built: loading takes the interpreter from it
         address = f"http://{_in_url(config.host)}:{listener.getsockname()[1]}"
         say(f"Vitrine is at {address} (Ctrl-C stops it).")
         # uvicorn answers both signals by closing its connections, then raises them again: as an

@@ -245,8 +245,9 @@ model = gaussian_model(step_seconds=0.2)
 open_real = Studio.open
 
 @contextlib.contextmanager
-def open_closed_form(config):
-    with open_real(config, card=model.card, load=lambda precision, report: model) as studio:
+def open_closed_form(config, **options):
+    load = lambda precision, report: model
+    with open_real(config, card=model.card, load=load, **options) as studio:
         studio.submit(Brief(subject="mug", num_images=16))
         yield studio
 

@@ -66,6 +66,10 @@ class Health:
 Command = Callable[["Engine"], None]
 
 
+class _Closed(Exception):
+    """The manager was closed while its model was warming."""
+
+
 class Manager:
     """Loads a model and serves it from one thread; `on_event` is called from that thread."""
 
@@ -86,6 +90,7 @@ class Manager:
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._settled = threading.Event()
+        self._is_closing = threading.Event()
         self._health = Health(state=State.STARTING)
         self._warm: WarmModel | None = None
         self._engine: Engine | None = None
@@ -105,6 +110,7 @@ class Manager:
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop after the current step. Jobs in flight are left as they are: the store has them."""
+        self._is_closing.set()
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
@@ -147,6 +153,9 @@ class Manager:
     def _run(self) -> None:
         try:
             warm = self._warm_up()
+        except _Closed:
+            self._settled.set()
+            return
         except Exception as error:
             log.exception("the model could not be loaded")
             message = str(error) if isinstance(error, StudioError) else f"The model failed: {error}"
@@ -194,6 +203,7 @@ class Manager:
         self._report(State.LOADING, "libraries")
         from studio.engine.warmup import warm_up
 
+        self._report(State.LOADING, "the model")
         def load(precision: str) -> Model:
             return self._load(precision, lambda part: self._report(State.LOADING, part))
 
@@ -205,5 +215,8 @@ class Manager:
         )
 
     def _report(self, state: State, part: str) -> None:
+        # Between two parts is where a warm-up can be left; a process that ends within one aborts.
+        if self._is_closing.is_set():
+            raise _Closed
         doing = f"loading {part}" if state is State.LOADING else part
         self._health = Health(state=state, message=doing)
