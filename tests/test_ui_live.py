@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 
 from studio.application import Studio
+from studio.brief import Brief
 from studio.errors import BadModel
 from studio.job import JobStatus
 from studio.ui.live import (
@@ -111,6 +112,15 @@ def test_a_look_at_an_unchanged_studio_changes_nothing(studio: Studio) -> None:
     first = refresh(panel, studio, Chosen(), {})
     assert panel.result.view in first
     assert refresh(panel, studio, Chosen(), first[panel.seen]) == {}
+
+
+def test_the_prompt_is_drawn_again_once_its_tokens_can_be_counted(studio: Studio) -> None:
+    panel = panels(studio)
+    brief = Brief(subject="mug")
+    before = refresh(panel, studio, Chosen(), {})[panel.seen]
+    updates = refresh(panel, studio, Chosen(), before, brief=brief)
+    assert "2 of 75 tokens" in updates[panel.brief.prompt]
+    assert refresh(panel, studio, Chosen(), updates[panel.seen], brief=brief) == {}
 
 
 def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(

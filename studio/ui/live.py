@@ -15,9 +15,10 @@ from typing import Any
 import gradio as gr
 
 from studio.application import Studio
+from studio.brief import Brief
 from studio.engine.manager import State
 from studio.errors import StudioError
-from studio.ui.brief_form import BriefPanel, read_brief, restore, submit
+from studio.ui.brief_form import BriefPanel, read_brief, render_prompt, restore, submit
 from studio.ui.header import HeaderPanel, render_header
 from studio.ui.progress import ProgressPanel, act, render_progress
 from studio.ui.recent import RecentPanel, render_recent
@@ -83,7 +84,9 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def tick(values: dict[Any, Any]) -> Any:
-        return refresh(panel, studio, values[panel.chosen], values[panel.seen]) or gr.skip()
+        brief = read_brief(panel.brief, values)
+        chosen, seen = values[panel.chosen], values[panel.seen]
+        return refresh(panel, studio, chosen, seen, brief=brief) or gr.skip()
 
     def load(values: dict[Any, Any]) -> Updates:
         form_values = restore(panel.brief, studio, values[panel.brief.saved])
@@ -102,7 +105,13 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
         queue=False,
         **quiet,
     )
-    panel.timer.tick(tick, inputs=tab, outputs=panel.outputs, queue=False, **quiet)
+    panel.timer.tick(
+        tick,
+        inputs=form | tab,
+        outputs=[panel.brief.prompt, *panel.outputs],
+        queue=False,
+        **quiet,
+    )
     panel.brief.generate.click(
         generate,
         inputs=form | tab,
@@ -150,8 +159,18 @@ def press_button(panel: LivePanel, studio: Studio, values: dict[Any, Any], data:
     return {panel.chosen: chosen} | refresh(panel, studio, chosen, values[panel.seen])
 
 
-def refresh(panel: LivePanel, studio: Studio, chosen: Chosen, seen: dict[str, str]) -> Updates:
-    """What must change on a tab that shows `seen`; empty when nothing does."""
+def refresh(
+    panel: LivePanel,
+    studio: Studio,
+    chosen: Chosen,
+    seen: dict[str, str],
+    *,
+    brief: Brief | None = None,
+) -> Updates:
+    """What must change on a tab that shows `seen`; empty when nothing does.
+
+    With `brief`, what the form holds, its prompt is drawn again once its tokens can be counted.
+    """
     snapshot = look(studio, chosen)
     updates: Updates = {}
     now: dict[str, str] = {}
@@ -169,6 +188,9 @@ def refresh(panel: LivePanel, studio: Studio, chosen: Chosen, seen: dict[str, st
     show(panel.brief.generate, str(can_generate), gr.Button(interactive=can_generate))
     pace = BUSY_SECONDS if snapshot.is_busy else IDLE_SECONDS
     show(panel.timer, str(pace), gr.Timer(pace))
+    if brief is not None:
+        is_counted = str(studio.health.is_ready)
+        show(panel.brief.prompt, is_counted, render_prompt(studio, brief))
     if updates:
-        updates[panel.seen] = now
+        updates[panel.seen] = seen | now
     return updates
