@@ -35,11 +35,11 @@ CARD: dict[str, Any] = {
 
 
 def pipeline(
-    latents: Path | None, unet: Path | None, tokenizer: Path, vae: Path | None
+    latents: Path | None, unet: Path | None, tokenizer: Path, decoder: Path | None
 ) -> StableDiffusionXLPipeline:
     """The pipeline from what checkpoints there are; the rest is untrained."""
-    autoencoder = AutoencoderKL(**CONFIG, scaling_factor=1.0)
-    if vae and (state := training.load(vae)):
+    autoencoder = AutoencoderKL(**CONFIG)
+    if decoder and (state := training.load(decoder)):
         autoencoder.load_state_dict(state["average"]["weights"])
     elif latents and (state := training.load(latents)):
         autoencoder.load_state_dict(state["vae"])
@@ -91,14 +91,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Export the draft model.")
     parser.add_argument("--latents", type=Path)
     parser.add_argument("--unet", type=Path)
-    parser.add_argument("--vae", type=Path, help="a decoder trained on after the latents were made")
+    parser.add_argument(
+        "--decoder", type=Path, help="a decoder trained on after the latents were made"
+    )
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     preview = None
     if args.latents and (state := training.load(args.latents)):
         preview = state["preview"]
-    size = write(pipeline(args.latents, args.unet, args.tokenizer, args.vae), args.out, preview)
+    size = write(pipeline(args.latents, args.unet, args.tokenizer, args.decoder), args.out, preview)
     print(f"{args.out}: {size / 1e6:.1f} MB")
     return 0
 

@@ -15,15 +15,16 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-LATENT_CHANNELS = 8
+from scripts.draft.autoencoder import CHANNELS
+
 WIDTHS = (128, 192)  # of the two text encoders
 POOLED = 192
 TIME_IDS_WIDTH = 32
 
 UNET: dict[str, Any] = {
     "sample_size": 16,
-    "in_channels": LATENT_CHANNELS,
-    "out_channels": LATENT_CHANNELS,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
     "block_out_channels": (160, 288),

@@ -26,11 +26,11 @@ class Average:
     def update(self, module: nn.Module) -> None:
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        for key, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.weights[key].lerp_(value, 1 - decay)
-            else:
-                self.weights[key].copy_(value)
+        now = module.state_dict()
+        floating = [key for key, value in now.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.weights[key] for key in floating], [now[key] for key in floating], 1 - decay
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "weights": self.weights}

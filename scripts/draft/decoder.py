@@ -1,0 +1,106 @@
+"""Trains the decoder on alone, once the latents are fixed.
+
+Knows latents and pictures; does not know the encoder, which stays as the UNet learnt it.
+It learns from crops of latents against crops of pictures, and the UNet can train at the same
+time. Crops are judged to their edges, or it would not learn what a picture's edge is.
+
+    python -m scripts.draft.decoder --latents .draft/latents.pt --renders .draft/renders \
+        --out .draft/decoder.pt --minutes 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from tqdm import tqdm
+
+from scripts.draft import dataset, training
+from scripts.draft.autoencoder import CONFIG, loss
+
+CROP = 10  # latents on a side
+JITTER = 0.03  # a little noise on the latents, as a sampler's are never exact
+
+
+def crops(
+    latents: Tensor, pixels: Tensor, rows: list[int], g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """([N,C,CROP,CROP] latents, [N,3,8*CROP,8*CROP] pictures in -1..1) at the same places."""
+    h, w = latents.shape[-2:]
+    z, x = [], []
+    for i in rows:
+        top = int(torch.randint(h - CROP + 1, (1,), generator=g))
+        left = int(torch.randint(w - CROP + 1, (1,), generator=g))
+        z.append(latents[i, :, top : top + CROP, left : left + CROP])
+        x.append(pixels[i, :, 8 * top : 8 * (top + CROP), 8 * left : 8 * (left + CROP)])
+    return torch.stack(z).float(), dataset.to_float(torch.stack(x))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Train the draft model's decoder on.")
+    parser.add_argument("--latents", type=Path, required=True)
+    parser.add_argument("--renders", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=8e-4)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    g = torch.Generator().manual_seed(int(time.time()))
+    data = training.load(args.latents)
+    if data is None:
+        parser.error(f"no latents at {args.latents}; make them first")
+    known = dataset.load(args.renders, args.renders.parent / "pictures.pt")
+    by_seed = {seed: p.pixels[i] for p in known for i, seed in enumerate(p.seeds)}
+    groups = [
+        (group["latents"], torch.stack([by_seed[seed] for seed in group["seeds"]]))
+        for group in data["groups"]
+    ]
+    sizes = torch.tensor([float(len(latents)) for latents, _ in groups])
+    vae = AutoencoderKL(**CONFIG)
+    vae.load_state_dict(data["vae"])
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    average = training.Average(vae, 0.999)
+    step = 0
+    if state := training.load(args.out):
+        vae.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        step = state["step"]
+    weights = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
+    saved = time.time()
+    bar = tqdm(training.until(time.time() + args.minutes * 60), desc="decoder", mininterval=10)
+    for progress in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = training.rate(progress, args.rate)
+        latents, pixels = groups[int(torch.multinomial(sizes, 1, generator=g))]
+        rows = torch.randint(len(latents), (args.batch,), generator=g).tolist()
+        z, x = crops(latents, pixels, rows, g)
+        z = z + JITTER * torch.randn(z.shape, generator=g)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = vae.decode(z).sample
+        value = loss(out.float(), x)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        average.update(vae)
+        step += 1
+        if step % 50 == 0:
+            bar.set_postfix(step=step, loss=f"{value.item():.4f}")
+        if time.time() - saved > 150:
+            state = {"model": vae.state_dict(), "average": average.state_dict(), "step": step}
+            training.save(args.out, **state)
+            saved = time.time()
+    training.save(args.out, model=vae.state_dict(), average=average.state_dict(), step=step)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
