@@ -20,7 +20,7 @@ STEP_SECONDS = 0.12
 @pytest.fixture
 def slow(open_studio: OpenStudio, serve: Serve) -> Served:
     """A studio whose pictures take about a second, one at a time, so that progress is seen."""
-    return serve(open_studio(step_seconds=STEP_SECONDS, max_rows=2))
+    return serve(open_studio(step_seconds=STEP_SECONDS))
 
 
 @pytest.fixture

@@ -208,6 +208,42 @@ def test_nothing_of_gradio_that_tells_or_keeps_is_on(client: httpx.Client) -> No
     assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("size", "77x99", "The size &#x27;77x99&#x27; is not offered: choose one of"),
+        ("negative_presets", ["none_such"], "There is no negative preset"),
+        ("negative_presets", 7, "There is no negative preset"),
+        ("subject", ["sofa"], "The subject must be text"),
+        ("notes", {"a": 1}, "The text of the notes must be text"),
+        ("num_images", "1000", "a whole number from 1 to 16"),
+        ("num_images", [1], "a whole number from 1 to 16"),
+        ("seed", {"a": 1}, "The seed must be a whole number"),
+    ],
+)
+def test_a_form_sent_past_the_page_is_answered_by_the_studio_itself(
+    served: Served, client: httpx.Client, field: str, value: object, sentence: str
+) -> None:
+    config = client.get("/config").json()
+    names = {part["id"]: part["props"].get("elem_id") or "" for part in config["components"]}
+    (generate,) = (
+        event
+        for event in config["dependencies"]
+        if event["targets"] and names.get(event["targets"][0][0]) == "generate"
+    )
+    form = {"subject": "mug", "num_images": 1, "size": "square"} | {field: value}
+    data = [form.get(names[part].removeprefix("field-")) for part in generate["inputs"]]
+    answer = client.post(
+        "/gradio_api/run/predict",
+        json={"data": data, "fn_index": generate["id"], "session_hash": "a-test"},
+    )
+    assert answer.status_code == 200
+    shown = [part for part in answer.json()["data"] if isinstance(part, str) and "alert" in part]
+    assert len(shown) == 1
+    assert sentence in shown[0]
+    assert served.studio.jobs() == []
+
+
 def test_a_port_in_use_is_named_with_the_way_out() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -241,7 +277,7 @@ from studio.config import Config
 from studio.engine.gaussian import gaussian_model
 import contextlib
 
-model = gaussian_model(step_seconds=0.2)
+model = gaussian_model(step_seconds=0.1)
 open_real = Studio.open
 
 @contextlib.contextmanager
@@ -252,7 +288,7 @@ def open_closed_form(config, **options):
         yield studio
 
 Studio.open = open_closed_form
-server.serve(Config(data_dir=Path({str(tmp_path / "data")!r}), port=0))
+server.serve(Config(data_dir=Path({str(tmp_path / "data")!r}), port=0, precision="float32", max_rows=2))
 print("closed in order", flush=True)
 """
     process = subprocess.Popen(

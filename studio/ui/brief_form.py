@@ -96,6 +96,7 @@ def bind_brief(panel: BriefPanel, studio: Studio) -> None:
         outputs=[panel.prompt, panel.saved],
         queue=False,
         show_progress="hidden",
+        preprocess=False,
         trigger_mode="always_last",
         api_visibility="private",
     )
@@ -135,15 +136,20 @@ def saved_brief(studio: Studio, saved: object) -> Brief:
 
 
 def read_brief(panel: BriefPanel, values: Mapping[Any, Any]) -> Brief:
-    """The form as a `Brief`, exactly as typed; `values` are by component."""
-    typed = {name: values.get(field) for name, field in panel.fields.items()}
+    """The form as a `Brief`, exactly as typed; `values` are by component.
+
+    They come from a browser and may be anything; so may the fields of the brief, until `compose`
+    has judged them.
+    """
+    typed: dict[str, Any] = {name: values.get(field) for name, field in panel.fields.items()}
+    presets = typed["negative_presets"] or []
     return Brief(
         subject=typed["subject"] or "",
         material=typed["material"] or "",
         color=typed["color"] or "",
         scene=typed["scene"] or "",
         notes=typed["notes"] or "",
-        negative_presets=tuple(typed["negative_presets"] or ()),
+        negative_presets=tuple(presets if isinstance(presets, list) else [presets]),
         size=typed["size"] or None,
         num_images="" if typed["num_images"] is None else typed["num_images"],
         seed=typed["seed"] or None,

@@ -81,7 +81,12 @@ def build_live(
 def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
     form = set(panel.brief.fields.values())
     tab = {panel.chosen, panel.seen}
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # Without gradio's own checks of the values: `compose` judges them, in one voice.
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "preprocess": False,
+    }
 
     def tick(values: dict[Any, Any]) -> Any:
         brief = read_brief(panel.brief, values)

@@ -129,7 +129,7 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str) -> str:
     elif job.status is JobStatus.QUEUED:
         words = _capital(waiting_words(view, waiting_for))
     elif job.status is JobStatus.RUNNING:
-        words = "The first preview is on its way."
+        words = "Being drawn."
         note = joined(step_words(view), about(view.seconds_left))
         bar = progress_bar(*steps_done(view), label="Progress of the chosen job")
     elif job.status is JobStatus.FAILED:
