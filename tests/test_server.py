@@ -288,7 +288,8 @@ def open_closed_form(config, **options):
         yield studio
 
 Studio.open = open_closed_form
-server.serve(Config(data_dir=Path({str(tmp_path / "data")!r}), port=0, precision="float32", max_rows=2))
+folder = Path({str(tmp_path / "data")!r})
+server.serve(Config(data_dir=folder, port=0, precision="float32", max_rows=2))
 print("closed in order", flush=True)
 """
     process = subprocess.Popen(
