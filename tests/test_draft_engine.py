@@ -81,7 +81,7 @@ def test_our_loop_draws_what_the_diffusers_pipeline_draws(
     from diffusers import StableDiffusionXLPipeline
 
     pipeline = StableDiffusionXLPipeline.from_pretrained(
-        draft_model_dir(), torch_dtype=torch.float32, add_watermarker=False
+        draft_model_dir(), dtype=torch.float32, add_watermarker=False
     )
     pipeline.set_progress_bar_config(disable=True)
     latents = pipeline(

@@ -12,21 +12,23 @@ from studio.engine.model import Model
 from studio.engine.warmup import knee, warm_up
 
 
-class Paced:
-    """A denoiser whose pass takes `seconds` and nothing else."""
+class Paced(torch.nn.Module):
+    """A denoiser whose pass takes the seconds that its precision costs, and nothing else."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: dict[str, float]) -> None:
+        super().__init__()
         self._seconds = seconds
+        self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def denoise(self, rows: object) -> torch.Tensor:
-        time.sleep(self._seconds)
+        time.sleep(self._seconds[str(self.weight.dtype).removeprefix("torch.")])
         return rows.latents  # type: ignore[attr-defined,no-any-return]
 
 
 def _paced(seconds: dict[str, float], precision: str) -> Model:
-    return dataclasses.replace(
-        gaussian_model(), backend="torch", precision=precision, denoiser=Paced(seconds[precision])
-    )
+    paced = Paced(seconds)
+    model = dataclasses.replace(gaussian_model(), denoiser=paced, modules=(paced,))
+    return model.in_precision(precision)
 
 
 def _chosen(seconds: dict[str, float], precision: str = "auto") -> str:
@@ -61,3 +63,10 @@ def test_rows_grow_while_each_row_becomes_cheaper() -> None:
 
 def test_a_bump_in_the_step_time_does_not_hide_a_later_gain() -> None:
     assert knee({2: 0.10, 4: 0.20, 8: 0.16}) == 8
+
+
+def test_a_model_of_one_arithmetic_keeps_it() -> None:
+    warm = warm_up(
+        lambda name: gaussian_model(), precision="auto", max_rows=2, report=lambda _: None
+    )
+    assert warm.model.precision == "float32"

@@ -24,9 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Draw pictures, one job each, and compare wall time with time in the model.",
     )
     overhead.add_argument("--num-images", metavar="N", type=int, default=8, help="pictures (8)")
-    overhead.add_argument(
-        "--steps", metavar="N", type=int, help="steps (the model's own)"
-    )
+    overhead.add_argument("--steps", metavar="N", type=int, help="steps (the model's own)")
     overhead.set_defaults(run=_runner("overhead"))
     start = commands.add_parser(
         "start",

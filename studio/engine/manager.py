@@ -204,6 +204,7 @@ class Manager:
         from studio.engine.warmup import warm_up
 
         self._report(State.LOADING, "the model")
+
         def load(precision: str) -> Model:
             return self._load(precision, lambda part: self._report(State.LOADING, part))
 

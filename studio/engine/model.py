@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from studio.engine.decoder import Decoder, VaeDecoder, load_preview
 from studio.engine.denoiser import Denoiser
@@ -42,10 +44,16 @@ class Model:
     num_channels: int
     vae_scale_factor: int
     zeroes_empty_prompt: bool = False
+    modules: tuple[torch.nn.Module, ...] = ()
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
         return (self.num_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)
+
+    def in_precision(self, precision: str) -> Model:
+        """This model in other arithmetic. Its `modules` are cast in place, so `self` is no more."""
+        _cast(self.modules, precision)
+        return dataclasses.replace(self, precision=precision)
 
 
 def load_model(
@@ -63,7 +71,11 @@ def load_model(
         BadModel: the folder cannot be used.
     """
     card = check_folder(folder)
-    dtype: torch.dtype = getattr(torch, precision)
+    # Their bars and notices are for people at a prompt; here `report` speaks.
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         report("text encoders")
         encoders = (
@@ -88,10 +100,10 @@ def load_model(
         raise BadModel(f"The model in {folder} cannot be loaded: {error}") from error
     for encoder in encoders:
         encoder.to(device, torch.float32).eval().requires_grad_(False)
-    unet.to(device, dtype).eval().requires_grad_(False)
-    # An autoencoder that overflows in half precision says so in its configuration.
-    keeps_float = vae.config.force_upcast and dtype == torch.float16
-    vae.to(device, torch.float32 if keeps_float else dtype).eval().requires_grad_(False)
+    modules = (unet, vae)
+    for module in modules:
+        module.to(device).eval().requires_grad_(False)
+    _cast(modules, precision)
     decoder = VaeDecoder(vae)
     num_channels: int = unet.config.in_channels
     return Model(
@@ -107,10 +119,20 @@ def load_model(
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         num_channels=num_channels,
         vae_scale_factor=2 ** (len(vae.config.block_out_channels) - 1),
+        modules=modules,
         zeroes_empty_prompt=bool(
             read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)
         ),
     )
+
+
+def _cast(modules: Iterable[torch.nn.Module], precision: str) -> None:
+    for module in modules:
+        dtype: torch.dtype = getattr(torch, precision)
+        # An autoencoder that overflows in half precision says so in its configuration.
+        if dtype == torch.float16 and getattr(module.config, "force_upcast", False):
+            dtype = torch.float32
+        module.to(dtype)
 
 
 def folder_digest(folder: Path) -> str:

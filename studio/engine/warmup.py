@@ -20,6 +20,9 @@ MIN_GAIN = 0.10
 
 ROWS = (2, 4, 8, 16)
 
+MAX_PASS_SECONDS = 1.0
+"""Beyond this no more rows are tried: whoever comes waits for a whole pass to be let in."""
+
 
 @dataclasses.dataclass(frozen=True)
 class WarmModel:
@@ -38,18 +41,17 @@ def warm_up(
     `precision` "auto" measures float32 against bfloat16; `max_rows` 0 measures the knee of the step
     time over rows. `report` is told what is going on.
     """
-    if precision == "auto":
-        # One after the other, as two large models may not fit side by side.
-        plain_seconds = measure(load("float32"), num_rows=2)
+    model = load("float32" if precision == "auto" else precision)
+    if precision == "auto" and model.modules:  # else it has one arithmetic only
         report("measuring arithmetic")
-        quick_seconds = measure(load("bfloat16"), num_rows=2)
-        is_quicker = quick_seconds < plain_seconds * (1 - MIN_GAIN)
-        precision = "bfloat16" if is_quicker else "float32"
-    model = load(precision)
+        plain_seconds = measure(model, num_rows=2)
+        model = model.in_precision("bfloat16")
+        if measure(model, num_rows=2) > plain_seconds * (1 - MIN_GAIN):
+            model = load("float32")  # anew, as the cast has rounded the weights
     report("measuring rows")
     step_seconds = measure(model, num_rows=2)
     if max_rows == 0:
-        max_rows = knee({rows: measure(model, num_rows=rows) for rows in ROWS})
+        max_rows = knee(_step_times(model, step_seconds))
     report("decoding")
     _decode_once(model)
     return WarmModel(model=model, max_rows=max_rows, step_seconds=step_seconds)
@@ -65,6 +67,16 @@ def knee(seconds: dict[int, float]) -> int:
         if seconds[rows] / rows < seconds[chosen] / chosen * (1 - MIN_GAIN):
             chosen = rows
     return chosen
+
+
+def _step_times(model: Model, step_seconds: float) -> dict[int, float]:
+    """Seconds of a pass by rows; `step_seconds` is that of the fewest, known already."""
+    seconds = {ROWS[0]: step_seconds}
+    for rows in ROWS[1:]:
+        if seconds[max(seconds)] > MAX_PASS_SECONDS:
+            break
+        seconds[rows] = measure(model, num_rows=rows, repeats=1)
+    return seconds
 
 
 def measure(model: Model, *, num_rows: int, repeats: int = 3) -> float:
