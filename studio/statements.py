@@ -45,7 +45,7 @@ def move(
     """Change the status from one of `sources` to `target`, or raise `Conflict`."""
     status = get_job(db, job_id).status
     if status not in sources:
-        raise Conflict(f"The job is {status} and cannot become {target}: look at it again.")
+        raise Conflict(f"A job marked “{status}” cannot become “{target}”: look at it again.")
     set_status(db, job_id, target, **changes)
 
 

@@ -91,7 +91,7 @@ class Store:
         def work(db: Database) -> None:
             if num_queued(db) >= max_queued:
                 raise QueueFull(
-                    f"The queue is full ({max_queued} jobs wait): try again when some are done."
+                    f"The queue is full ({max_queued} waiting): try again when some are done."
                 )
             row = row_of_job(job)
             names = ", ".join(row)

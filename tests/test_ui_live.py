@@ -95,7 +95,7 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
     press_generate(panel, studio, typed(panel))
     updates = press_generate(panel, studio, typed(panel))
     may_load.set()
-    assert "The queue is full (1 jobs wait): try again" in updates[panel.brief.message]
+    assert "The queue is full (1 waiting): try again" in updates[panel.brief.message]
     assert len(studio.jobs()) == 1
 
 
