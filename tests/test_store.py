@@ -82,7 +82,7 @@ def test_a_job_that_is_queued_has_a_queued_event(store: Store) -> None:
 def test_a_full_queue_refuses_and_keeps_nothing(store: Store) -> None:
     add(store, 2)
     late = make_job()
-    with pytest.raises(QueueFull, match="2 jobs wait"):
+    with pytest.raises(QueueFull, match="2 waiting"):
         store.add_job(late, max_queued=2)
     with pytest.raises(NotFound):
         store.job(late.id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from studio.application import Studio
 from studio.brief import Brief
 from studio.ui.brief_form import (
@@ -18,7 +16,7 @@ from tests.ui_tools import build_panels, typed
 
 
 def test_the_form_is_read_exactly_as_typed(studio: Studio) -> None:
-    panel = asyncio.run(build_panels(studio))
+    panel = build_panels(studio)
     values = typed(
         panel,
         subject=" Mug ",
@@ -43,7 +41,7 @@ def test_the_form_is_read_exactly_as_typed(studio: Studio) -> None:
 
 
 def test_a_studio_never_used_shows_an_example_that_runs(studio: Studio) -> None:
-    panel = asyncio.run(build_panels(studio))
+    panel = build_panels(studio)
     values = restore(panel.brief, studio, None)
     brief = read_brief(panel.brief, values)
     assert (brief.subject, brief.color) == (EXAMPLE.subject, EXAMPLE.color)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
@@ -27,7 +26,7 @@ from tests.ui_tools import build_panels, typed
 
 
 def panels(studio: Studio) -> LivePanel:
-    return asyncio.run(build_panels(studio))
+    return build_panels(studio)
 
 
 def press(panel: LivePanel, studio: Studio, act: object, job_id: object = "") -> dict[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -16,8 +18,17 @@ from studio.ui.result import build_result
 from studio.ui.snapshot import Chosen
 
 
-async def build_panels(studio: Studio) -> LivePanel:
-    """Every panel. A coroutine, as gradio leaves an unclosed event loop where none runs."""
+def build_panels(studio: Studio) -> LivePanel:
+    """Every panel.
+
+    Built inside an event loop, as gradio leaves an unclosed one behind where none runs, and that in
+    a thread of its own, as a browser under test keeps a loop running in this one.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _build(studio)).result()
+
+
+async def _build(studio: Studio) -> LivePanel:
     with gr.Blocks():
         return build_live(
             build_brief(studio),

@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--own", type=Path, help="latents the UNet redrew, for half of each batch")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     g = torch.Generator().manual_seed(int(time.time()))
@@ -57,10 +58,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no latents at {args.latents}; make them first")
     known = dataset.load(args.renders, args.renders.parent / "pictures.pt")
     by_seed = {seed: p.pixels[i] for p in known for i, seed in enumerate(p.seeds)}
-    groups = [
-        (group["latents"], torch.stack([by_seed[seed] for seed in group["seeds"]]))
-        for group in data["groups"]
-    ]
+    own = training.load(args.own) if args.own else None
+    groups = []
+    for i, group in enumerate(data["groups"]):
+        pixels = torch.stack([by_seed[seed] for seed in group["seeds"]])
+        latents = group["latents"]
+        if own is not None:
+            latents, pixels = torch.cat([latents, own["own"][i]]), torch.cat([pixels, pixels])
+        groups.append((latents, pixels))
     sizes = torch.tensor([float(len(latents)) for latents, _ in groups])
     vae = AutoencoderKL(**CONFIG)
     vae.load_state_dict(data["vae"])

@@ -29,7 +29,7 @@ CARD: dict[str, Any] = {
     "default_size": [128, 128],
     "sizes": [[128, 128], [160, 128], [128, 160]],
     "default_num_steps": 20,
-    "default_guidance_scale": 3.0,
+    "default_guidance_scale": 2.5,
     "license": "Apache-2.0",
 }
 
