@@ -84,6 +84,7 @@ def test_one_job_is_stopped_by_keyboard_while_another_goes_on(
     slow: Served, new_page: NewPage
 ) -> None:
     page = new_page(slow.address)
+    write(page, "num_images", "4")
     page.click("#generate")
     expect(page.locator("#progress .v-card")).to_have_count(1)
     write(page, "num_images", "16")

@@ -165,7 +165,7 @@ def test_a_retry_of_a_finished_job_is_refused(studio: Studio) -> None:
     press_generate(panel, studio, typed(panel))
     (job,) = studio.jobs()
     studio.wait(job.id, WAIT_SECONDS)
-    with pytest.raises(gr.Error, match="The job is succeeded"):
+    with pytest.raises(gr.Error, match="A job marked “succeeded”"):
         press(panel, studio, "retry", job.id)
 
 
