@@ -1,0 +1,79 @@
+"""Latents as the UNet itself leaves them, for the decoder's last lessons.
+
+A decoder that has only met encoded pictures shows every flaw of drawn latents as a block.
+Here each picture's latents are noised part of the way and drawn back in a few steps, so the
+scene stays and the flaws are the UNet's own; `decoder.py --own` then learns to see through
+them. Knows the UNet and the latents; does not know pixels.
+
+    python -m scripts.draft.own_latents --latents .draft/latents.pt --unet .draft/unet.pt \
+        --tokenizer .draft/tok --out .draft/own.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusers import EulerDiscreteScheduler
+from torch import Tensor
+from tqdm import tqdm
+
+from scripts.draft import model, training
+from scripts.draft.captions import canonical
+from scripts.draft.unet import Whole
+
+NUM_STEPS = 16  # of a whole drawing; how many of the last ones are taken is drawn by lot
+LAST_STEPS = (4, 9)
+
+
+@torch.inference_mode()
+def redraw(
+    whole: Whole, latents: Tensor, captions: list[str], size: tuple[int, int], seed: int
+) -> Tensor:
+    """Latents [N,C,h,w] noised to one level and drawn back without guidance."""
+    g = torch.Generator().manual_seed(seed)
+    sampler = EulerDiscreteScheduler(**model.SCHEDULER)
+    sampler.set_timesteps(NUM_STEPS)
+    take = int(torch.randint(*LAST_STEPS, (1,), generator=g))
+    sampler.set_begin_index(NUM_STEPS - take)
+    x = latents + sampler.sigmas[NUM_STEPS - take] * torch.randn(latents.shape, generator=g)
+    for t in sampler.timesteps[-take:]:
+        with torch.autocast("cpu", torch.bfloat16):
+            out = whole(sampler.scale_model_input(x, t), t.expand(len(x)), captions, size)
+        x = sampler.step(out.float(), t, x).prev_sample
+    return x
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Redraw the latents with the UNet.")
+    parser.add_argument("--latents", type=Path, required=True)
+    parser.add_argument("--unet", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=16)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    data, state = training.load(args.latents), training.load(args.unet)
+    if data is None or state is None:
+        parser.error("latents and UNet must be made first")
+    whole = Whole(str(args.tokenizer))
+    whole.load_state_dict(state["average"]["weights"])
+    whole.eval()
+    own = []
+    for group in data["groups"]:
+        drawn = []
+        for start in tqdm(range(0, len(group["names"]), args.batch), desc="redraw"):
+            rows = slice(start, start + args.batch)
+            captions = [canonical(*names) for names in group["names"][rows]]
+            drawn.append(
+                redraw(whole, group["latents"][rows].float(), captions, group["size"], start).half()
+            )
+        own.append(torch.cat(drawn))
+    training.save(args.out, own=own)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
