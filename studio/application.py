@@ -267,12 +267,12 @@ class Studio:
         """Block until the job is over or the time is; the job as it then stands."""
         deadline = time.monotonic() + timeout_seconds
         while True:
-            seen = self._board.num_rows_changed
+            version = self._board.version
             job = self._store.job(job_id)
             left = deadline - time.monotonic()
             if not job.status.is_active or left <= 0:
                 return self.view(job_id, job.owner)
-            self._board.wait_for_row(left, since=seen)  # steps would wake it for nothing
+            self._board.wait(left, since=version)
 
     # What the engine says. `_hear` and `_fill_engine` (by `on_ready`) run in the engine's thread.
 

@@ -37,16 +37,14 @@ class LiveBoard:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._version = 0
-        self._num_rows_changed = 0
         self._jobs: dict[str, dict[int, LivePicture]] = {}
 
     def update(self, event: Event) -> None:
-        """Take in an event of the engine, and wake whoever waits."""
+        """Take in an event of the engine; wake whoever waits, unless it is a mere step."""
         with self._changed:
             if isinstance(event, Stepped):
                 self._step(event)
-                self._wake(is_row_changed=False)
-                return
+                return  # a row would be read for nothing at every step
             if isinstance(event, PictureFinished):
                 self._jobs.get(event.job_id, {}).pop(event.index, None)
             elif isinstance(event, Finished | Failed | Cancelled):
@@ -60,7 +58,7 @@ class LiveBoard:
 
     @property
     def version(self) -> int:
-        """Grows with every change."""
+        """Grows with every change of a row in the store, and not with mere steps."""
         return self._version
 
     def wait(self, timeout_seconds: float, *, since: int) -> None:
@@ -78,20 +76,9 @@ class LiveBoard:
         with self._changed:
             return sum(p.step for pictures in self._jobs.values() for p in pictures.values())
 
-    def _wake(self, *, is_row_changed: bool = True) -> None:
+    def _wake(self) -> None:
         self._version += 1
-        self._num_rows_changed += is_row_changed
         self._changed.notify_all()
-
-    @property
-    def num_rows_changed(self) -> int:
-        """Grows with every change of a row in the store, and not with mere steps."""
-        return self._num_rows_changed
-
-    def wait_for_row(self, timeout_seconds: float, *, since: int) -> None:
-        """Block until a row has changed past `since` or the time is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._num_rows_changed > since, timeout_seconds)
 
     def _step(self, event: Stepped) -> None:
         pictures = self._jobs.setdefault(event.job_id, {})
