@@ -37,12 +37,10 @@ from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
 from studio.store import Store
+from studio.terms import LOCAL_OWNER
 
 if TYPE_CHECKING:
     from studio.engine.model import Model
-
-LOCAL_OWNER = "local"
-"""The one user of a studio without accounts."""
 
 MAX_HANDED = 8
 """Jobs the engine holds at a time. More would only make it harder to put another before them."""

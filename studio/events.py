@@ -1,11 +1,11 @@
 """`Event`: what the engine reports outward, in the order it happens.
 
-    Started ─▶ Stepped … ─▶ PictureFinished … ─▶ Finished | Failed | Cancelled
+    Started ─▶ Stepped … ─▶ PictureFinished | Skipped … ─▶ Finished | Failed | Cancelled
 
 `Started`, `Finished`, `Failed` and `Cancelled` are about a job, each at most once per run of it;
-`Stepped` and `PictureFinished` are about one picture of it. Being queued and being held are no
-business of the engine's: the store writes those down. Events are values: whoever receives one may
-keep it.
+`Stepped`, `PictureFinished` and `Skipped` are about one picture of it. Being queued and being held
+are no business of the engine's: the store writes those down. Events are values: whoever receives
+one may keep it.
 """
 
 from __future__ import annotations
@@ -62,8 +62,15 @@ class PictureFinished(Event):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Skipped(Event):
+    """Picture `index` was left out on request; the others of the job go on."""
+
+    index: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Finished(Event):
-    """Every picture of the job is drawn."""
+    """Every picture of the job is drawn or was skipped, at least one of them drawn."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,4 +82,4 @@ class Failed(Event):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cancelled(Event):
-    """The job was stopped on request; pictures finished before that stay."""
+    """The job was stopped on request, or all its pictures skipped; those finished before stay."""

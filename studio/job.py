@@ -11,6 +11,7 @@ import secrets
 
 from studio.brief import Brief
 from studio.request import Request
+from studio.terms import ServiceClass, Terms
 
 MAX_CRASHES = 2
 """A job that was running at this many process deaths is parked as failed instead of run again."""
@@ -32,7 +33,10 @@ class JobStatus(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """One row of the queue. Times are Unix seconds; `attempts` counts how often it was started."""
+    """One row of the queue. Times are Unix seconds; `attempts` counts how often it was started.
+
+    A job that `is_stopping` ends when the pictures begun so far are done.
+    """
 
     id: str
     owner: str
@@ -44,6 +48,20 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     error: str | None = None
+    service_class: ServiceClass = ServiceClass.INTERACTIVE
+    priority: int = 0
+    deadline_at: float | None = None
+    is_stopping: bool = False
+
+    @property
+    def terms(self) -> Terms:
+        """How it is to be served."""
+        return Terms(
+            owner=self.owner,
+            service_class=self.service_class,
+            priority=self.priority,
+            deadline_at=self.deadline_at,
+        )
 
 
 def new_id() -> str:

@@ -101,7 +101,22 @@ def m0003_events(db: Database) -> None:
     db.table("events").create_index(["job_id", "number"])
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m0001_jobs, m0002_images, m0003_events)
+def m0004_terms(db: Database) -> None:
+    """How a job is to be served: class, priority, deadline; and whether it is to stop early."""
+    table = db.table("jobs")
+    table.add_column("service_class", str, not_null_default="interactive")
+    table.add_column("priority", int, not_null_default=0)
+    table.add_column("deadline_at", float)
+    table.add_column("is_stopping", int, not_null_default=0)
+    table.create_index(["status", "service_class", "owner", "position"])
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m0001_jobs,
+    m0002_images,
+    m0003_events,
+    m0004_terms,
+)
 
 
 def migrate(db: Database, data_dir: Path, *, steps: int = len(STEPS)) -> None:

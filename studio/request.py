@@ -15,6 +15,30 @@ MAX_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """A picture whose outlines are to be followed, in diffusers' names.
+
+    `image_digest` names the control image (what the ControlNet is shown, `kind` "canny": white
+    edges on black), which is kept apart from the request. It acts from `guidance_start` to
+    `guidance_end`, as fractions of the steps, with strength `conditioning_scale` (0 is none).
+    """
+
+    image_digest: str
+    kind: str = "canny"
+    conditioning_scale: float = 1.0
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A low-rank adapter of the model, by its name in the registry, and how strongly it acts."""
+
+    name: str
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
     """One job's worth of pictures, in diffusers' names.
 
@@ -32,6 +56,8 @@ class Request:
     num_images: int = 1
     sampler: str = "euler"
     model: str = "draft"
+    control: Control | None = None
+    loras: tuple[Lora, ...] = ()
 
     @property
     def uses_guidance(self) -> bool:
@@ -43,16 +69,32 @@ class Request:
         return (self.seed + index) % (MAX_SEED + 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_dict` is its inverse."""
-        return dataclasses.asdict(self)
+        """Plain values for JSON; `from_dict` is its inverse.
+
+        What came later than the first release is left out where it is not used, so that digests of
+        earlier requests stay what they were.
+        """
+        values = dataclasses.asdict(self)
+        for name in ("control", "loras"):
+            if not values[name]:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
         """Build from `to_dict`'s form. Unknown keys, of a newer studio, are ignored."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        kept = _known(cls, values)
+        if kept.get("control"):
+            kept["control"] = Control(**_known(Control, kept["control"]))
+        kept["loras"] = tuple(Lora(**_known(Lora, lora)) for lora in kept.get("loras", ()))
+        return cls(**kept)
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal: equal requests have equal digests."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _known(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {name: value for name, value in values.items() if name in names}

@@ -14,6 +14,7 @@ from studio.brief import Brief
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.request import Request
+from studio.terms import ServiceClass
 from studio.verdict import Release
 
 _JOB_COLUMNS = tuple(field.name for field in dataclasses.fields(Job))
@@ -38,6 +39,8 @@ def job_of_row(row: Mapping[str, Any]) -> Job:
     values["brief"] = Brief.from_dict(json.loads(row["brief"]))
     values["request"] = Request.from_dict(json.loads(row["request"]))
     values["status"] = JobStatus(row["status"])
+    values["service_class"] = ServiceClass(row["service_class"])
+    values["is_stopping"] = bool(row["is_stopping"])
     return Job(**values)
 
 

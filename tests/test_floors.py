@@ -22,6 +22,7 @@ FLOORS = {
         "job",
         "model_card",
         "request",
+        "terms",
         "verdict",
     },
     1: {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.request import MAX_SEED, Request
+from studio.request import MAX_SEED, Control, Lora, Request
 
 REQUEST = Request(
     prompt="a red mug", height=128, width=160, num_steps=20, guidance_scale=3.0, seed=7
@@ -37,7 +37,8 @@ def test_a_request_and_its_digest_survive_json(request: Request) -> None:
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Request)])
 def test_every_field_changes_the_digest(field: str) -> None:
     value = getattr(REQUEST, field)
-    changed = value + "x" if isinstance(value, str) else value + 1
+    others = {"control": Control(image_digest="0" * 64), "loras": (Lora(name="linen"),)}
+    changed = others.get(field) or (value + "x" if isinstance(value, str) else value + 1)
     assert dataclasses.replace(REQUEST, **{field: changed}).digest() != REQUEST.digest()
 
 
@@ -73,3 +74,12 @@ def test_a_picture_can_be_asked_for_alone_by_its_seed(request: Request, index: i
 @pytest.mark.parametrize(("scale", "uses"), [(0.0, False), (1.0, False), (1.01, True), (5.0, True)])
 def test_guidance_is_used_above_one(scale: float, uses: bool) -> None:
     assert dataclasses.replace(REQUEST, guidance_scale=scale).uses_guidance is uses
+
+
+def test_control_and_adapters_survive_the_way_through_json() -> None:
+    wanted = dataclasses.replace(
+        REQUEST,
+        control=Control(image_digest="ab" * 32, conditioning_scale=0.5, guidance_end=0.8),
+        loras=(Lora(name="linen", weight=0.7),),
+    )
+    assert Request.from_dict(json.loads(json.dumps(wanted.to_dict()))) == wanted

@@ -12,7 +12,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from studio.application import LOCAL_OWNER
 from studio.bench.common import BRIEF, TIMEOUT_SECONDS, Report, config_of, print_report
 from studio.compose import compose
 from studio.config import Config
@@ -21,6 +20,7 @@ from studio.job import Job, new_id
 from studio.model_card import read_card
 from studio.presets import load_presets
 from studio.store import Store
+from studio.terms import LOCAL_OWNER
 
 
 def run(options: argparse.Namespace) -> int:

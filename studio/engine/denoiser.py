@@ -12,6 +12,22 @@ from typing import Protocol
 
 import torch
 
+from studio.request import Lora
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlRows:
+    """The rows of a pass that follow a control image of one kind ("canny", …): K of the R rows.
+
+    `indices` `[K]` int64, which rows; `images` `[K, 3, H, W]` float32 in [0, 1], in pixels;
+    `scales` `[K]` float32. A row without control is in none; no row is twice in one.
+    """
+
+    kind: str
+    indices: torch.Tensor
+    images: torch.Tensor
+    scales: torch.Tensor
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
@@ -19,7 +35,8 @@ class Rows:
 
     `latents` `[R, C, h, w]`, `timestep` `[R]`, `encoder_hidden_states` `[R, T, D]`, `text_embeds`
     (pooled) `[R, P]`, `time_ids` `[R, 6]` (original height and width, crop top and left, target
-    height and width in pixels); all float32 on the model's device.
+    height and width in pixels); all float32 on the model's device. Networks without size and pooled
+    conditions (Stable Diffusion 1.5) leave the last two unread. `loras` act on all rows.
     """
 
     latents: torch.Tensor
@@ -27,9 +44,15 @@ class Rows:
     encoder_hidden_states: torch.Tensor
     text_embeds: torch.Tensor
     time_ids: torch.Tensor
+    controls: tuple[ControlRows, ...] = ()
+    loras: tuple[Lora, ...] = ()
 
 
 class Denoiser(Protocol):
-    """`denoise` returns the model output `[R, C, h, w]` in float32; no row affects another."""
+    """`denoise` returns the model output `[R, C, h, w]` in float32; no row affects another.
+
+    ControlNets run inside it, over the rows that have control only; their residuals enter the
+    network scaled by row. Out of memory is raised as it comes: the engine halves and tries again.
+    """
 
     def denoise(self, rows: Rows) -> torch.Tensor: ...

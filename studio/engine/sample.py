@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from studio.request import Request
+from studio.request import Lora, Request
+from studio.terms import Terms
 
 
 class SampleKey(NamedTuple):
@@ -16,22 +17,36 @@ class SampleKey(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """What must agree for samples to share one forward pass. Guidance and steps need not."""
+    """What must agree for samples to share one forward pass: a lane of the scheduler.
+
+    Guidance, steps and control images need not agree. `backend` tells samples begun before a plan
+    took over from those begun after: a picture is drawn by one backend from its first step on.
+    """
 
     height: int
     width: int
     model: str
+    loras: tuple[Lora, ...] = ()
+    backend: str = ""
 
 
 @dataclasses.dataclass(eq=False)
 class Sample:
     """Picture `index` of a job. `num_evaluations` is known once the runner has begun it: a
     second-order sampler makes nearly two forward passes per step.
+
+    `arrived_at` and `deadline` are seconds of the engine's clock. A sample that `is_isolated` runs
+    alone: it was in the batch when the engine's thread died.
     """
 
     job_id: str
     index: int
     request: Request
+    terms: Terms = dataclasses.field(default_factory=Terms)
+    arrived_at: float = 0.0
+    deadline: float | None = None
+    is_isolated: bool = False
+    backend: str = ""
     evaluation: int = 0
     num_evaluations: int | None = None
     started_at: float | None = None
@@ -47,12 +62,20 @@ class Sample:
 
     @property
     def bucket(self) -> Bucket:
-        return Bucket(self.request.height, self.request.width, self.request.model)
+        request = self.request
+        return Bucket(request.height, request.width, request.model, request.loras, self.backend)
 
     @property
     def num_rows(self) -> int:
         """Rows this sample takes in a forward pass: two with guidance, one without."""
         return 2 if self.request.uses_guidance else 1
+
+    @property
+    def evaluations_left(self) -> int:
+        """Forward passes still to run; before it is begun, as many as steps."""
+        if self.num_evaluations is None:
+            return self.request.num_steps
+        return self.num_evaluations - self.evaluation
 
     @property
     def is_begun(self) -> bool:
