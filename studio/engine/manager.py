@@ -15,11 +15,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.errors import NotReady, StudioError
-from studio.events import Cancelled, Event
+from studio.errors import GenerationFailed, NotReady, StudioError
+from studio.events import Cancelled, Event, Pixels
 from studio.request import Request
+from studio.terms import Terms
 
 if TYPE_CHECKING:  # importing torch takes seconds: the thread does it, so that the page is up first
     from studio.engine.engine import Engine
@@ -70,6 +72,10 @@ class _Closed(Exception):
     """The manager was closed while its model was warming."""
 
 
+def _no_control_images(digest: str) -> Pixels:
+    raise GenerationFailed(f"The control image {digest[:10]} is not kept here: draw it anew.")
+
+
 class Manager:
     """Loads a model and serves it from one thread; `on_event` is called from that thread."""
 
@@ -81,10 +87,16 @@ class Manager:
         precision: str = "auto",
         max_rows: int = 0,
         on_ready: Callable[[], None] = lambda: None,
+        load_control: Callable[[str], Pixels] = _no_control_images,
+        backend: str = "torch",
+        folder: Path | None = None,
+        cache_dir: Path | None = None,
     ) -> None:
         self._load = load
         self._on_event = on_event
         self._on_ready = on_ready
+        self._load_control = load_control
+        self._backend, self._folder, self._cache_dir = backend, folder, cache_dir
         self._precision = precision
         self._max_rows = max_rows
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
@@ -108,7 +120,7 @@ class Manager:
         """Begin loading. Returns at once."""
         self._thread.start()
 
-    def close(self, timeout_seconds: float = 10.0) -> None:
+    def close(self, timeout_seconds: float = 10.0, drain_seconds: float = 0.0) -> None:
         """Stop after the current step. Jobs in flight are left as they are: the store has them."""
         self._is_closing.set()
         self._inbox.put(None)
@@ -129,7 +141,14 @@ class Manager:
         if not health.is_ready:
             raise NotReady(f"The model is still warming ({health.message}): try again soon.")
 
-    def submit(self, job_id: str, request: Request, indices: Iterable[int] | None = None) -> None:
+    def submit(
+        self,
+        job_id: str,
+        request: Request,
+        indices: Iterable[int] | None = None,
+        *,
+        terms: Terms | None = None,
+    ) -> None:
         """Draw a job; see `Engine.submit`. Returns at once."""
         kept = None if indices is None else tuple(indices)
         self._inbox.put(lambda engine: engine.submit(job_id, request, kept))
@@ -142,6 +161,20 @@ class Manager:
                 self._on_event(Cancelled(job_id=job_id))
 
         self._inbox.put(command)
+
+    def stop_after_picture(self, job_id: str) -> None:
+        """Finish the pictures of a job that are begun, leave the others; then `Cancelled`."""
+
+    def skip(self, job_id: str, index: int | None = None) -> None:
+        """Leave out one picture of a job, the furthest along unless `index` says which."""
+
+    def picture_seconds(self, request: Request) -> float | None:
+        """Seconds one picture takes on this device when it is alone; `None` until measured."""
+        health = self._health
+        return health.step_seconds * request.num_steps if health.step_seconds else None
+
+    def check_fits(self, request: Request) -> None:
+        """`BadInput` where the request can never fit this device's memory."""
 
     def num_tokens(self, prompt: str) -> tuple[int, int] | None:
         """Tokens `prompt` takes and the most the model reads; `None` while it is not loaded."""
