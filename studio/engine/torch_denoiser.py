@@ -1,31 +1,109 @@
-"""`TorchDenoiser`: diffusers' UNet run by PyTorch. The reference for every other backend."""
+"""`TorchDenoiser`: diffusers' UNet and ControlNets run by PyTorch. The reference for every backend.
+
+The ControlNet of a kind sees only the rows that follow an image; what it says enters the UNet as
+residuals (Zhang et al. 2023, eq. 3), zero for every other row.
+"""
 
 from __future__ import annotations
 
-import torch
-from diffusers import UNet2DConditionModel
+from collections.abc import Mapping
 
-from studio.engine.denoiser import Rows
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+
+from studio.engine.denoiser import ControlRows, Rows
+from studio.errors import GenerationFailed
+
+Residuals = tuple[tuple[torch.Tensor, ...], torch.Tensor]
+"""Of the down blocks, each `[R, c, h', w']`, and of the middle block."""
 
 
 class TorchDenoiser:
-    """Runs `unet` in its own dtype; inputs and outputs are float32."""
+    """Runs `unet` in its own dtype; inputs and outputs are float32. `controlnets` by kind."""
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        controlnets: Mapping[str, ControlNetModel] | None = None,
+    ) -> None:
         self._unet = unet
+        self._controlnets = dict(controlnets or {})
+        # SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not.
+        self._adds_conditions = unet.config.addition_embed_type == "text_time"
 
     @torch.inference_mode()
     def denoise(self, rows: Rows) -> torch.Tensor:
-        """See `Denoiser`. Time and size conditions stay float32: the UNet casts them itself."""
-        dtype = self._unet.dtype
+        """See `Denoiser`. Time and size conditions stay float32: the UNet casts them itself.
+
+        Raises:
+            GenerationFailed: a row follows an image of a kind there is no ControlNet for.
+        """
+        down, middle = self._residuals(rows) if rows.controls else (None, None)
         output: torch.Tensor = self._unet(
-            rows.latents.to(dtype),
+            rows.latents.to(self._unet.dtype),
             rows.timestep,
-            encoder_hidden_states=rows.encoder_hidden_states.to(dtype),
-            added_cond_kwargs={
-                "text_embeds": rows.text_embeds.to(dtype),
-                "time_ids": rows.time_ids,
-            },
+            encoder_hidden_states=rows.encoder_hidden_states.to(self._unet.dtype),
+            added_cond_kwargs=self._added_conditions(rows),
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
             return_dict=False,
         )[0]
         return output.float()
+
+    def _residuals(self, rows: Rows) -> Residuals:
+        """The sum over kinds, spread over all R rows."""
+        total: Residuals | None = None
+        for control in rows.controls:
+            down, middle = self._run_controlnet(rows, control)
+            if total is None:
+                num_rows = len(rows.latents)
+                total = (
+                    tuple(tensor.new_zeros((num_rows, *tensor.shape[1:])) for tensor in down),
+                    middle.new_zeros((num_rows, *middle.shape[1:])),
+                )
+            for into, tensor in zip((*total[0], total[1]), (*down, middle), strict=True):
+                into.index_add_(0, control.indices, tensor)
+        assert total is not None
+        return total
+
+    def _run_controlnet(self, rows: Rows, control: ControlRows) -> Residuals:
+        """The scaled residuals of the K rows of `control`."""
+        controlnet = self._controlnets.get(control.kind)
+        if controlnet is None:
+            raise GenerationFailed(no_control(control.kind, self._controlnets))
+        dtype = controlnet.dtype
+        chosen = Rows(
+            latents=rows.latents[control.indices],
+            timestep=rows.timestep[control.indices],
+            encoder_hidden_states=rows.encoder_hidden_states[control.indices],
+            text_embeds=rows.text_embeds[control.indices],
+            time_ids=rows.time_ids[control.indices],
+        )
+        down, middle = controlnet(
+            chosen.latents.to(dtype),
+            chosen.timestep,
+            encoder_hidden_states=chosen.encoder_hidden_states.to(dtype),
+            controlnet_cond=control.images.to(dtype),
+            conditioning_scale=control.scales.to(dtype).view(-1, 1, 1, 1),
+            added_cond_kwargs=self._added_conditions(chosen),
+            return_dict=False,
+        )
+        return tuple(down), middle
+
+    def _added_conditions(self, rows: Rows) -> dict[str, torch.Tensor] | None:
+        if not self._adds_conditions:
+            return None
+        return {
+            "text_embeds": rows.text_embeds.to(self._unet.dtype),
+            "time_ids": rows.time_ids,
+        }
+
+
+def no_control(kind: str, kinds: Mapping[str, object]) -> str:
+    """The sentence for a control image no ControlNet of the model can follow."""
+    if not kinds:
+        return f"The model has no ControlNet, so it cannot follow a {kind} image: draw without it."
+    return (
+        f"The model has no ControlNet for {kind} images, only for {', '.join(sorted(kinds))}: "
+        "choose another kind, or draw without it."
+    )
