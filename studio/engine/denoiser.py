@@ -28,6 +28,16 @@ class ControlRows:
     images: torch.Tensor
     scales: torch.Tensor
 
+    def part(self, start: int, stop: int) -> ControlRows:
+        """Those among rows `start` to `stop`, counted from `start`; there may be none."""
+        kept = (self.indices >= start) & (self.indices < stop)
+        return ControlRows(
+            kind=self.kind,
+            indices=self.indices[kept] - start,
+            images=self.images[kept],
+            scales=self.scales[kept],
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
@@ -46,6 +56,19 @@ class Rows:
     time_ids: torch.Tensor
     controls: tuple[ControlRows, ...] = ()
     loras: tuple[Lora, ...] = ()
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows `start` to `stop`, for a pass that does not fit whole."""
+        controls = (control.part(start, stop) for control in self.controls)
+        return Rows(
+            latents=self.latents[start:stop],
+            timestep=self.timestep[start:stop],
+            encoder_hidden_states=self.encoder_hidden_states[start:stop],
+            text_embeds=self.text_embeds[start:stop],
+            time_ids=self.time_ids[start:stop],
+            controls=tuple(control for control in controls if len(control.indices)),
+            loras=self.loras,
+        )
 
 
 class Denoiser(Protocol):

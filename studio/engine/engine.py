@@ -1,7 +1,7 @@
 """`Engine`: the loop. Each `step` picks samples, runs one forward pass for them, and moves them on.
 
     waiting ─▶ denoising ─▶ decoding ─▶ done
-         └────────┴─────────────┴──▶ failed, cancelled
+         └────────┴─────────────┴──▶ failed, cancelled, skipped
 
 Samples join and leave at any step. Decoding is one picture a step, so it never holds denoising up
 for longer than that. One thread calls everything here; what happens is told through `emit`.
@@ -10,16 +10,18 @@ for longer than that. One thread calls everything here; what happens is told thr
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable
 
 from studio.engine.clock import StageClock
+from studio.engine.flight import Flight, Submission
 from studio.engine.model import Model
+from studio.engine.row_limits import RowLimits
 from studio.engine.runner import Runner
-from studio.engine.sample import Sample
+from studio.engine.sample import Bucket, Sample, SampleKey
 from studio.engine.scheduler import Scheduler, StepBatch
+from studio.engine.step_times import StepTimes
 from studio.errors import Conflict, GenerationFailed
 from studio.events import (
     Cancelled,
@@ -27,80 +29,183 @@ from studio.events import (
     Failed,
     Finished,
     PictureFinished,
+    Pixels,
+    Skipped,
     Started,
     Stepped,
 )
 from studio.request import Request
+from studio.terms import Terms
 
 PREVIEW_INTERVAL_SECONDS = 0.25
+"""A job shows at most four previews a second, however many pictures it has in flight."""
+
+PACE_GAIN, MAX_PACE = 0.05, 10.0
+"""How quickly the pace follows the last passes, and the most one pass may say."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
-class _JobState:
-    """The samples of a job that are not done yet, and the first thing that went wrong."""
-
-    samples: list[Sample]
-    is_started: bool = False
-    message: str | None = None
+def no_control_images(digest: str) -> Pixels:
+    """The `load_control` of an engine that was given none."""
+    raise GenerationFailed(f"The control image {digest[:10]} is not kept here: draw it anew.")
 
 
 class Engine:
-    """Draws requests with `model`, at most `max_rows` rows a forward pass.
+    """Draws requests with `model`, and with others once they are adopted.
 
+    `times` says how long passes of `model` take: turns are shared in those seconds, and the rows of
+    a pass are their knee unless `max_rows` is given. `most_rows` says what memory holds of a lane.
     `emit` is called in the order things happen, `Started` before a job's first forward pass; it may
     raise `Conflict` on `Started` to say that the job is no longer wanted.
+
+    `pace` is how long passes take lately beside `times`. `at_work` are the jobs in the model's
+    hands: should the thread die, they are the suspects.
     """
 
     def __init__(
         self,
         model: Model,
         *,
-        max_rows: int,
         emit: Callable[[Event], None],
+        max_rows: int = 0,
+        times: StepTimes | None = None,
+        most_rows: Callable[[Model, int, int], int] | None = None,
+        load_control: Callable[[str], Pixels] = no_control_images,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = StageClock()
         self.num_steps = 0
-        self._model = model
+        self.num_out_of_memory = 0
+        self.at_work: frozenset[str] = frozenset()
+        self.pace = 1.0
         self._emit = emit
         self._now = now
-        self._scheduler = Scheduler(max_rows)
-        self._runner = Runner(model, self.clock)
+        self._max_rows = max_rows
+        self._most_rows = most_rows
+        self._limits = RowLimits(self._preferred_rows)
+        self._scheduler = Scheduler(max_rows=self._limits.limit, seconds=self._pass_seconds)
+        self._runner = Runner(
+            self.clock, load_control=load_control, on_out_of_memory=self._out_of_memory
+        )
+        self._models: dict[tuple[str, str], tuple[Model, StepTimes]] = {}
         self._to_decode: collections.deque[Sample] = collections.deque()
-        self._jobs: dict[str, _JobState] = {}
+        self._flights: dict[str, Flight] = {}
         self._unheard: set[str] = set()
+        self.adopt(model, times)
 
     @property
     def is_idle(self) -> bool:
-        return not self._jobs
+        return not self._flights
 
     @property
     def job_ids(self) -> tuple[str, ...]:
         """The jobs in flight, oldest first."""
-        return tuple(self._jobs)
+        return tuple(self._flights)
 
-    def submit(self, job_id: str, request: Request, indices: Iterable[int] | None = None) -> None:
+    @property
+    def num_held(self) -> int:
+        """Samples that hold tensors."""
+        return len(self._runner)
+
+    @property
+    def outstanding(self) -> tuple[Submission, ...]:
+        """The jobs in flight with the pictures they lack, fit to be submitted to another engine."""
+        return tuple(flight.submission() for flight in self._flights.values())
+
+    def adopt(self, model: Model, times: StepTimes | None = None) -> None:
+        """Draw with `model` too; the last adopted of a name is preferred for what it can draw.
+
+        Pictures that are begun stay with the backend that began them.
+        """
+        self._models.pop((model.card.name, model.backend), None)
+        self._models[model.card.name, model.backend] = (model, times or StepTimes())
+        for flight in self._flights.values():
+            for sample in flight.samples:
+                if not sample.is_begun and sample.request.model == model.card.name:
+                    self._scheduler.remove(sample)
+                    sample.backend = self._backend_for(sample.request)
+                    self._scheduler.add(sample)
+
+    def submit(
+        self,
+        job_id: str,
+        request: Request,
+        indices: Iterable[int] | None = None,
+        *,
+        terms: Terms | None = None,
+    ) -> None:
         """Take a job: all its pictures, or only `indices` where the others are already drawn."""
-        if job_id in self._jobs:
-            raise Conflict(f"Job {job_id} is already being drawn.")
         chosen = range(request.num_images) if indices is None else indices
-        samples = [Sample(job_id, index, request) for index in chosen]
+        self.take(
+            Submission(
+                job_id=job_id,
+                request=request,
+                indices=tuple(chosen),
+                terms=terms or Terms(),
+            )
+        )
+
+    def take(self, submission: Submission, *, is_isolated: bool = False) -> None:
+        """Take a job, also one that another engine had begun.
+
+        One that `is_isolated` shares its passes with no other.
+        """
+        job_id, request, terms = submission.job_id, submission.request, submission.terms
+        if job_id in self._flights:
+            raise Conflict(f"Job {job_id} is already being drawn.")
+        now = self._now()
+        deadline = None if terms.deadline_at is None else now + terms.deadline_at - time.time()
+        samples = [
+            Sample(
+                job_id,
+                index,
+                request,
+                terms=terms,
+                arrived_at=now,
+                deadline=deadline,
+                is_isolated=is_isolated,
+                backend=self._backend_for(request),
+            )
+            for index in submission.indices
+        ]
         if not samples:  # its last picture was kept, but the process died before the job was closed
             self._tell(Started(job_id=job_id))
             self._tell(Finished(job_id=job_id))
             return
-        self._jobs[job_id] = _JobState(samples)
+        self._flights[job_id] = Flight(submission, samples)
         for sample in samples:
             self._scheduler.add(sample)
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job before its next step and free what it holds; whether it was in flight."""
-        if job_id not in self._jobs:
+        if job_id not in self._flights:
             return False
         self._discard(job_id)
         self._tell(Cancelled(job_id=job_id))
+        return True
+
+    def stop_after_picture(self, job_id: str) -> bool:
+        """Finish the pictures of a job that are begun and leave the others; then `Cancelled`."""
+        flight = self._flights.get(job_id)
+        if flight is None:
+            return False
+        begun = [sample for sample in flight.samples if sample.evaluation > 0]
+        if not begun:
+            return self.cancel(job_id)
+        flight.is_stopped = len(begun) < len(flight.samples) or flight.is_stopped
+        for sample in [sample for sample in flight.samples if sample.evaluation == 0]:
+            self._forget(sample)
+        return True
+
+    def skip(self, job_id: str, index: int | None = None) -> bool:
+        """Leave out one picture of a job: `index`, or the one that is furthest along."""
+        flight = self._flights.get(job_id)
+        sample = None if flight is None else flight.to_skip(index)
+        if sample is None:
+            return False
+        self._tell(Skipped(job_id=job_id, index=sample.index))
+        self._leave(sample)
         return True
 
     def fail(self, job_id: str, message: str) -> None:
@@ -108,26 +213,38 @@ class Engine:
         self._discard(job_id)
         self._tell(Failed(job_id=job_id, message=message))
 
+    def keep_begun(self) -> None:
+        """Begin nothing more: what has made no step is forgotten, without a word. For closing."""
+        for flight in list(self._flights.values()):
+            for sample in [sample for sample in flight.samples if sample.evaluation == 0]:
+                self._forget(sample)
+                flight.is_parked = True
+            if not flight.samples:
+                del self._flights[flight.job_id]
+
     def step(self) -> None:
         """One turn: one forward pass for one batch, then at most one picture decoded."""
-        batch = self._schedule()
+        with self.clock.host_stage("schedule"):
+            batch = self._schedule()
         if batch is not None:
-            failures = self._runner.run(batch)
+            failures = self._run(batch)
             self.num_steps += 1
+            self._limits.succeed(batch.bucket)
+            previewed = self._due_for_preview(batch)
             for sample in batch.samples:
                 if sample.key in failures:
                     self._fail(sample, failures[sample.key])
                 else:
-                    self._advance(sample)
+                    self._advance(sample, is_previewed=previewed.get(sample.job_id) is sample)
         if self._to_decode:
             self._decode(self._to_decode.popleft())
-        for job_id in self._unheard & self._jobs.keys():
+        for job_id in self._unheard & self._flights.keys():
             self.fail(job_id, "The studio could not take the picture in: see the log, then retry.")
         self._unheard.clear()
 
     def _schedule(self) -> StepBatch | None:
         """A batch whose samples are all begun; those that cannot begin fail on the way."""
-        while (batch := self._scheduler.schedule()) is not None:
+        while (batch := self._scheduler.schedule(self._now())) is not None:
             if all(self._begin(sample) for sample in batch.samples):
                 return batch
         return None
@@ -136,35 +253,59 @@ class Engine:
         """Whether the sample is ready for a step, beginning it where it is new."""
         if sample.is_begun:
             return True
-        job = self._jobs.get(sample.job_id)
-        if job is None:  # discarded while this batch was being begun
+        flight = self._flights.get(sample.job_id)
+        if flight is None:  # discarded while this batch was being begun
             return False
-        if not job.is_started:
+        if not flight.is_started:
             try:
                 self._emit(Started(job_id=sample.job_id))
             except Conflict:
                 log.info("job %s is no longer wanted", sample.job_id)
                 self._discard(sample.job_id)
                 return False
-            job.is_started = True
+            flight.is_started = True
         try:
-            sample.num_evaluations = self._runner.begin(sample)
+            sample.num_evaluations = self._runner.begin(sample, self._model_of(sample.bucket)[0])
         except Exception as error:
             self._fail(sample, error)
             return False
         sample.started_at = self._now()
         return True
 
-    def _advance(self, sample: Sample) -> None:
+    def _run(self, batch: StepBatch) -> dict[SampleKey, GenerationFailed]:
+        """One forward pass; how long it took beside what was expected moves `pace`."""
+        self.at_work = frozenset(sample.job_id for sample in batch.samples)
+        started = self._now()
+        failures = self._runner.run(batch)
+        self.at_work = frozenset()
+        ratio = (self._now() - started) / self._pass_seconds(batch.bucket, batch.num_rows)
+        self.pace += PACE_GAIN * (min(ratio, MAX_PACE) - self.pace)
+        return failures
+
+    def _due_for_preview(self, batch: StepBatch) -> dict[str, Sample]:
+        """By job, the sample that shows a preview after this step: the one longest without."""
+        now, due = self._now(), dict[str, Sample]()
+        for sample in batch.samples:
+            flight = self._flights[sample.job_id]
+            shown = flight.previewed_at
+            if shown is not None and now - shown < PREVIEW_INTERVAL_SECONDS:
+                continue
+            other = due.get(sample.job_id)
+            if other is None or (sample.previewed_at or 0.0) < (other.previewed_at or 0.0):
+                due[sample.job_id] = sample
+        return due
+
+    def _advance(self, sample: Sample, *, is_previewed: bool) -> None:
         sample.evaluation += 1
-        now = self._now()
-        is_due = (
-            sample.previewed_at is None or now - sample.previewed_at >= PREVIEW_INTERVAL_SECONDS
-        )
         preview = None
-        if is_due and not sample.is_denoised:
-            sample.previewed_at = now
-            preview = self._runner.preview(sample)
+        if is_previewed and not sample.is_denoised:
+            sample.previewed_at = self._flights[sample.job_id].previewed_at = self._now()
+            try:
+                with self.clock.host_stage("preview"):
+                    preview = self._runner.preview(sample)
+            except GenerationFailed as error:
+                self._fail(sample, error)
+                return
         self._tell(
             Stepped(
                 job_id=sample.job_id,
@@ -180,11 +321,15 @@ class Engine:
 
     def _decode(self, sample: Sample) -> None:
         try:
+            self.at_work = frozenset({sample.job_id})
             pixels = self._runner.decode(sample)
+            self.at_work = frozenset()
         except Exception as error:
             self._fail(sample, error)
             return
         assert sample.started_at is not None
+        model, _ = self._model_of(sample.bucket)
+        self._flights[sample.job_id].num_drawn += 1
         self._tell(
             PictureFinished(
                 job_id=sample.job_id,
@@ -192,10 +337,10 @@ class Engine:
                 seed=sample.seed,
                 pixels=pixels,
                 seconds=self._now() - sample.started_at,
-                backend=self._model.backend,
-                precision=self._model.precision,
-                model_name=self._model.card.name,
-                model_digest=self._model.digest,
+                backend=model.backend,
+                precision=model.precision,
+                model_name=model.card.name,
+                model_digest=model.digest,
             )
         )
         self._leave(sample)
@@ -204,34 +349,68 @@ class Engine:
         """The sample is lost; the others of its job go on, and the job fails when they are done."""
         message = str(error) if isinstance(error, GenerationFailed) else f"Drawing failed: {error}"
         log.warning("job %s picture %d: %s", sample.job_id, sample.index, message)
-        job = self._jobs[sample.job_id]
-        job.message = job.message or message
-        self._scheduler.remove(sample)
+        flight = self._flights[sample.job_id]
+        flight.message = flight.message or message
         self._leave(sample)
 
     def _leave(self, sample: Sample) -> None:
-        self._runner.drop(sample)
-        job = self._jobs[sample.job_id]
-        job.samples.remove(sample)
-        if job.samples:
+        """A sample is done with; with the last one its job is."""
+        self._forget(sample)
+        flight = self._flights[sample.job_id]
+        if flight.samples:
             return
-        del self._jobs[sample.job_id]
-        if job.message is None:
-            self._tell(Finished(job_id=sample.job_id))
-        else:
-            self._tell(Failed(job_id=sample.job_id, message=job.message))
+        del self._flights[sample.job_id]
+        last = flight.last_event()
+        if last is not None:
+            self._tell(last)
 
     def _discard(self, job_id: str) -> None:
-        for sample in self._jobs.pop(job_id).samples:
-            self._scheduler.remove(sample)
-            if sample in self._to_decode:
-                self._to_decode.remove(sample)
-            self._runner.drop(sample)
+        for sample in list(self._flights[job_id].samples):
+            self._forget(sample)
+        del self._flights[job_id]
+
+    def _forget(self, sample: Sample) -> None:
+        """Free what a sample holds, wherever it stands."""
+        self._flights[sample.job_id].samples.remove(sample)
+        self._scheduler.remove(sample)
+        if sample in self._to_decode:
+            self._to_decode.remove(sample)
+        self._runner.drop(sample)
+
+    def _backend_for(self, request: Request) -> str:
+        """The backend that draws `request`: of those loaded for its model, the last that can."""
+        for (name, backend), (model, _) in reversed(self._models.items()):
+            if name == request.model and model.can_draw(request):
+                return backend
+        return ""
+
+    def _model_of(self, bucket: Bucket) -> tuple[Model, StepTimes]:
+        try:
+            return self._models[bucket.model, bucket.backend]
+        except KeyError:
+            raise GenerationFailed(f"The model {bucket.model} is not loaded here.") from None
+
+    def _pass_seconds(self, bucket: Bucket, num_rows: int) -> float:
+        _, times = self._models.get((bucket.model, bucket.backend)) or (None, StepTimes())
+        return times.seconds(bucket.height, bucket.width, num_rows)
+
+    def _preferred_rows(self, bucket: Bucket) -> int:
+        model, times = self._models.get((bucket.model, bucket.backend)) or (None, StepTimes())
+        rows = self._max_rows or times.knee(bucket.height, bucket.width)
+        if self._most_rows is None or model is None:
+            return rows
+        return min(rows, self._most_rows(model, bucket.height, bucket.width))
+
+    def _out_of_memory(self, batch: StepBatch, num_rows: int) -> None:
+        log.warning("out of memory at %d rows: half of them from here on", num_rows)
+        self.num_out_of_memory += 1
+        self._limits.shrink(batch.bucket, num_rows)
 
     def _tell(self, event: Event) -> None:
         """A listener's defect costs the job it was told of, after the step, and no other."""
         try:
-            self._emit(event)
+            with self.clock.host_stage("emit"):
+                self._emit(event)
         except Exception:
             log.exception("%s of job %s was not taken in", event.kind, event.job_id)
             self._unheard.add(event.job_id)

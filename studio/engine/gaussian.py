@@ -20,6 +20,7 @@ from studio.engine.text import CachedEncoder, PromptEmbedding, too_long
 from studio.errors import GenerationFailed
 from studio.events import Pixels
 from studio.model_card import ModelCard
+from studio.request import Lora
 
 NUM_CHANNELS = 3
 NUM_TRAIN_TIMESTEPS = 1000
@@ -35,7 +36,7 @@ class GaussianEncoder:
     def num_tokens(self, prompt: str) -> int:
         return len(prompt.split())
 
-    def encode(self, prompt: str) -> PromptEmbedding:
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
         if self.num_tokens(prompt) > self.max_tokens:
             raise GenerationFailed(too_long(self.num_tokens(prompt), self.max_tokens))
         digest = hashlib.sha256(prompt.encode()).digest()

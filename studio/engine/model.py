@@ -25,6 +25,7 @@ from studio.engine.text import CachedEncoder, ClipPair, Encoder
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import BadModel
 from studio.model_card import ModelCard
+from studio.request import Request
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,19 @@ class Model:
     vae_scale_factor: int
     zeroes_empty_prompt: bool = False
     modules: tuple[torch.nn.Module, ...] = ()
+    control_kinds: frozenset[str] = frozenset()
+    plan_sizes: frozenset[tuple[int, int]] | None = None
+    takes_loras: bool = True
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
         return (self.num_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)
+
+    def can_draw(self, request: Request) -> bool:
+        """Whether its backend draws pictures of this size and with these adapters at all."""
+        if request.loras and not self.takes_loras:
+            return False
+        return self.plan_sizes is None or (request.height, request.width) in self.plan_sizes
 
     def in_precision(self, precision: str) -> Model:
         """This model in other arithmetic. Its `modules` are cast in place, so `self` is no more."""

@@ -1,125 +1,164 @@
 """`Runner`: owns the tensors of every sample in flight and runs one forward pass over many of them.
 
-Latents change only when a whole step succeeded, so a failed step can be run again. What goes wrong
-for one sample is reported for that sample; the others go on.
+Latents change only when a whole step succeeded, so a failed step can be run again: where memory
+runs out the rows of the pass are halved and the same step is tried again. What goes wrong for one
+sample is reported for that sample; the others go on.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 import torch
 
 from studio.engine.clock import StageClock
 from studio.engine.denoiser import Rows
+from studio.engine.gathered import Gathered
+from studio.engine.linear import LinearSchedule, linear_schedule
+from studio.engine.memory import is_out_of_memory, release
 from studio.engine.model import Model
 from studio.engine.sample import Sample, SampleKey
 from studio.engine.samplers import Sampler
 from studio.engine.scheduler import StepBatch
+from studio.engine.state import State
 from studio.engine.text import PromptEmbedding
 from studio.errors import GenerationFailed
 from studio.events import Pixels
+from studio.request import Lora, Request
 
+MAX_CONTROL_IMAGES = 16
 
-@dataclasses.dataclass
-class _State:
-    """The tensors of one sample. `latents` and `clean` are `[C, h, w]` float32."""
+NOT_A_NUMBER = (
+    "The picture came out as not-a-number: try another seed, a lower guidance scale, "
+    "or start the studio with --precision float32."
+)
+NO_MEMORY = (
+    "There was not enough memory to draw this, even by itself: choose a smaller size, "
+    "or close other programs that use the device."
+)
 
-    sampler: Sampler
-    latents: torch.Tensor
-    conditions: tuple[PromptEmbedding, ...]  # unconditional first, where there is guidance
-    time_ids: torch.Tensor
-    clean: torch.Tensor | None = None
+log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Runs a model. Called from one thread only."""
+    """Runs models. Called from one thread only.
 
-    def __init__(self, model: Model, clock: StageClock) -> None:
-        self._model = model
+    `load_control` gives the control image of a digest. `on_out_of_memory` is told of the batch and
+    the rows of the pass that did not fit.
+    """
+
+    def __init__(
+        self,
+        clock: StageClock,
+        *,
+        load_control: Callable[[str], Pixels],
+        on_out_of_memory: Callable[[StepBatch, int], None] = lambda batch, num_rows: None,
+    ) -> None:
         self._clock = clock
-        self._states: dict[SampleKey, _State] = {}
+        self._load_control = load_control
+        self._on_out_of_memory = on_out_of_memory
+        self._states: dict[SampleKey, State] = {}
+        self._gathered: Gathered | None = None
+        self._control_images: collections.OrderedDict[str, torch.Tensor] = collections.OrderedDict()
 
     def __len__(self) -> int:
         return len(self._states)
 
     @torch.inference_mode()
-    def begin(self, sample: Sample) -> int:
+    def begin(self, sample: Sample, model: Model) -> int:
         """Give a sample its noise, schedule and embeddings; the number of forward passes it needs.
 
         Raises:
-            GenerationFailed: the model cannot read its prompt.
+            GenerationFailed: the model cannot read its prompt, or its control image is missing.
         """
-        request, model = sample.request, self._model
-        sampler = Sampler(
-            request.sampler,
-            model.sampler_config,
-            num_steps=request.num_steps,
-            seed=sample.seed,
-            device=model.device,
-        )
+        request = sample.request
+        options = {"num_steps": request.num_steps}
+        schedule = linear_schedule(request.sampler, model.sampler_config, **options)
+        sampler = None
+        if schedule is None:
+            sampler = Sampler(
+                request.sampler,
+                model.sampler_config,
+                seed=sample.seed,
+                device=model.device,
+                **options,
+            )
         with self._clock.stage("text"):
-            conditions: tuple[PromptEmbedding, ...] = (self._embed(request.prompt),)
-            if request.uses_guidance:
-                conditions = (self._embed_negative(request.negative_prompt), *conditions)
-        height, width = request.height, request.width
-        self._states[sample.key] = _State(
-            sampler=sampler,
-            latents=sampler.initial_noise(model.latent_shape(height, width), model.device),
+            conditions = self._conditions(request, model)
+        shape = model.latent_shape(request.height, request.width)
+        size = [request.height, request.width]
+        self._states[sample.key] = State(
+            model=model,
+            latents=_initial_noise(shape, sample.seed, sampler or schedule).to(model.device),
             conditions=conditions,
-            time_ids=torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32).to(
-                model.device
-            ),
+            time_ids=torch.tensor([*size, 0, 0, *size], dtype=torch.float32).to(model.device),
+            schedule=schedule,
+            sampler=sampler,
+            control_image=self._control_image(request, model),
         )
-        return sampler.num_evaluations
+        steps = sampler or schedule
+        assert steps is not None
+        return steps.num_evaluations
 
-    @torch.inference_mode()
     def run(self, batch: StepBatch) -> dict[SampleKey, GenerationFailed]:
         """Take one denoising step for every sample of `batch`; the samples that failed, and why."""
-        try:
-            outputs = self._denoise(batch.samples)
-        except Exception as error:  # whatever a backend throws
-            if len(batch.samples) == 1:
-                return {batch.samples[0].key: GenerationFailed(f"The model failed: {error}")}
-            return self._run_apart(batch)
         failures: dict[SampleKey, GenerationFailed] = {}
-        for sample, output in zip(batch.samples, outputs, strict=True):
-            state = self._states[sample.key]
-            try:
-                step = state.sampler.step(output, state.latents, sample.evaluation)
-            except Exception as error:
-                failures[sample.key] = GenerationFailed(f"The sampler failed: {error}")
+        todo, rows_of_a_pass = [batch.samples], batch.num_rows
+        while todo:
+            samples = todo.pop()
+            problem = self._attempt(samples, rows_of_a_pass, failures)
+            if problem is None:
                 continue
-            state.latents, state.clean = step.latents, step.pred_original_sample
-        return failures
-
-    def _run_apart(self, batch: StepBatch) -> dict[SampleKey, GenerationFailed]:
-        """One by one, so that only the sample that cannot be run fails."""
-        failures: dict[SampleKey, GenerationFailed] = {}
-        for sample in batch.samples:
-            failures |= self.run(StepBatch(batch.bucket, (sample,)))
+            # The error is gone with its traceback here, and with it the tensors that this held.
+            if problem.is_out_of_memory:
+                release(self._states[samples[0].key].model.device)
+                self._on_out_of_memory(batch, rows_of_a_pass)
+                if rows_of_a_pass > 1:
+                    rows_of_a_pass = (min(rows_of_a_pass, _num_rows(samples)) + 1) // 2
+                    todo.append(samples)
+                    continue
+            if len(samples) > 1:  # one by one, so that only the sample that cannot be run fails
+                todo += [(sample,) for sample in reversed(samples)]
+                continue
+            failures[samples[0].key] = GenerationFailed(problem.message)
         return failures
 
     def preview(self, sample: Sample) -> Pixels | None:
-        """The predicted clean picture so far, at latent resolution."""
-        clean = self._states[sample.key].clean
-        return None if clean is None else self._model.preview.decode(clean)
+        """The predicted clean picture so far, at latent resolution.
+
+        Raises:
+            GenerationFailed: it is not finite, and so never will be.
+        """
+        state = self._states[sample.key]
+        if state.clean is None:
+            return None
+        if not bool(state.clean.sum().isfinite()):
+            raise GenerationFailed(NOT_A_NUMBER)
+        return state.model.preview.decode(state.clean)
 
     def decode(self, sample: Sample) -> Pixels:
         """The finished picture.
 
         Raises:
-            GenerationFailed: the latents are not finite numbers.
+            GenerationFailed: the latents are not finite numbers, or memory does not suffice.
         """
-        latents = self._states[sample.key].latents
-        if not bool(torch.isfinite(latents).all()):
-            raise GenerationFailed(
-                "The picture came out as not-a-number: try another seed, a lower guidance scale, "
-                "or start the studio with --precision float32."
-            )
-        with self._clock.stage("decode"):
-            return self._model.decoder.decode(latents)
+        state = self._states[sample.key]
+        if not bool(torch.isfinite(state.latents).all()):
+            raise GenerationFailed(NOT_A_NUMBER)
+        for is_last in (False, True):
+            try:
+                with self._clock.stage("decode"):
+                    return state.model.decoder.decode(state.latents)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if is_last:
+                    raise GenerationFailed(NO_MEMORY) from None
+            release(state.model.device)  # and once more, with whatever could be given back
+        raise AssertionError("unreachable")
 
     def latents(self, sample: Sample) -> torch.Tensor:
         """The sample's latents `[C, h, w]`, float32."""
@@ -128,49 +167,133 @@ class Runner:
     def drop(self, sample: Sample) -> None:
         """Free what a sample holds; a sample that was never begun holds nothing."""
         self._states.pop(sample.key, None)
+        if self._gathered is not None and sample.key in self._gathered.keys:
+            self._gathered = None
 
-    def _denoise(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
-        """Model outputs `[C, h, w]` by sample, guidance combined (Ho & Salimans 2022, eq. 6)."""
-        inputs: list[torch.Tensor] = []
-        timesteps: list[float] = []
-        conditions: list[PromptEmbedding] = []
-        time_ids: list[torch.Tensor] = []
-        for sample in samples:
-            state = self._states[sample.key]
-            num_rows = len(state.conditions)
-            scaled = state.sampler.scale_model_input(state.latents, sample.evaluation)
-            inputs += [scaled] * num_rows
-            timesteps += [state.sampler.timestep(sample.evaluation)] * num_rows
-            time_ids += [state.time_ids] * num_rows
-            conditions += state.conditions
-        rows = Rows(
-            latents=torch.stack(inputs),
-            timestep=torch.tensor(timesteps, dtype=torch.float32, device=self._model.device),
-            encoder_hidden_states=torch.stack([c.hidden_states for c in conditions]),
-            text_embeds=torch.stack([c.pooled for c in conditions]),
-            time_ids=torch.stack(time_ids),
-        )
+    def _attempt(
+        self,
+        samples: Sequence[Sample],
+        rows_of_a_pass: int,
+        failures: dict[SampleKey, GenerationFailed],
+    ) -> _Problem | None:
+        """One step of `samples`, at most `rows_of_a_pass` rows at once; nothing changed if not."""
+        try:
+            self._step(samples, rows_of_a_pass, failures)
+        except Exception as error:  # whatever a backend throws
+            if is_out_of_memory(error):
+                return _Problem(NO_MEMORY, is_out_of_memory=True)
+            if isinstance(error, GenerationFailed):
+                return _Problem(str(error))
+            log.warning("the model failed", exc_info=error)
+            return _Problem(f"The model failed: {error}")
+        return None
+
+    @torch.inference_mode()
+    def _step(
+        self,
+        samples: Sequence[Sample],
+        rows_of_a_pass: int,
+        failures: dict[SampleKey, GenerationFailed],
+    ) -> None:
+        with self._clock.host_stage("gather"):
+            gathered = self._gather(samples)
+            controlled = [index for index, one in enumerate(samples) if _is_controlled(one)]
+            rows = gathered.rows(samples, tuple(controlled))
+        output = self._denoise(gathered.model, rows, rows_of_a_pass)
+        with self._clock.host_stage("step"):
+            for index, error in gathered.advance(samples, output).items():
+                message = f"The sampler failed: {error}"
+                failures[samples[index].key] = GenerationFailed(message)
+
+    def _denoise(self, model: Model, rows: Rows, rows_of_a_pass: int) -> torch.Tensor:
+        num_rows = len(rows.latents)
         with self._clock.stage("denoise"):
-            output = self._model.denoiser.denoise(rows)
-        combined, row = [], 0
-        for sample in samples:
-            if len(self._states[sample.key].conditions) == 2:
-                unconditional, conditional = output[row], output[row + 1]
-                scale = sample.request.guidance_scale
-                combined.append(unconditional + scale * (conditional - unconditional))
-                row += 2
-            else:
-                combined.append(output[row])
-                row += 1
-        return combined
+            if num_rows <= rows_of_a_pass:
+                return model.denoiser.denoise(rows)
+            starts = range(0, num_rows, rows_of_a_pass)
+            parts = [rows.part(start, start + rows_of_a_pass) for start in starts]
+            return torch.cat([model.denoiser.denoise(part) for part in parts])
 
-    def _embed(self, prompt: str) -> PromptEmbedding:
-        return self._model.encoder.encode(prompt)
+    def _gather(self, samples: Sequence[Sample]) -> Gathered:
+        """The tensors of `samples` side by side; those of the last step where it was the same."""
+        keys = tuple(sample.key for sample in samples)
+        if self._gathered is None or self._gathered.keys != keys:
+            if self._gathered is not None:
+                self._gathered.scatter()
+            self._gathered = Gathered(samples, [self._states[key] for key in keys])
+        return self._gathered
 
-    def _embed_negative(self, prompt: str) -> PromptEmbedding:
-        embedding = self._embed(prompt)
-        if prompt or not self._model.zeroes_empty_prompt:
-            return embedding
-        return PromptEmbedding(
-            torch.zeros_like(embedding.hidden_states), torch.zeros_like(embedding.pooled)
-        )
+    def _conditions(self, request: Request, model: Model) -> tuple[PromptEmbedding, ...]:
+        positive = model.encoder.encode(request.prompt, request.loras)
+        if not request.uses_guidance:
+            return (positive,)
+        return (_embed_negative(request.negative_prompt, model, request.loras), positive)
+
+    def _control_image(self, request: Request, model: Model) -> torch.Tensor | None:
+        """`[3, H, W]` in [0, 1] on the model's device; the latest are kept for the next picture."""
+        control = request.control
+        if control is None:
+            return None
+        if control.kind not in model.control_kinds:
+            raise GenerationFailed(
+                f"The model {model.card.name} has no ControlNet for “{control.kind}”: "
+                + (
+                    f"it has {', '.join(sorted(model.control_kinds))}."
+                    if model.control_kinds
+                    else "draw without a sketch, or add one with `studio models add`."
+                )
+            )
+        name = f"{control.image_digest} {model.device}"
+        if name not in self._control_images:
+            pixels = self._load_control(control.image_digest)
+            if pixels.shape[:2] != (request.height, request.width):
+                raise GenerationFailed(
+                    f"The control image is {pixels.shape[1]} × {pixels.shape[0]} pixels and the "
+                    f"picture {request.width} × {request.height}: send it in the picture's size."
+                )
+            image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+            self._control_images[name] = image.to(model.device)
+            if len(self._control_images) > MAX_CONTROL_IMAGES:
+                self._control_images.popitem(last=False)
+        self._control_images.move_to_end(name)
+        return self._control_images[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """What went wrong, without the traceback: that would hold on to the step's tensors."""
+
+    message: str
+    is_out_of_memory: bool = False
+
+
+def _initial_noise(
+    shape: tuple[int, int, int], seed: int, steps: Sampler | LinearSchedule | None
+) -> torch.Tensor:
+    if isinstance(steps, Sampler):
+        return steps.initial_noise(shape)
+    assert steps is not None
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float32) * steps.initial_sigma
+
+
+def _is_controlled(sample: Sample) -> bool:
+    """Whether control acts at this evaluation; as diffusers' pipelines count, by evaluation."""
+    control, num = sample.request.control, sample.num_evaluations
+    if control is None or num is None or control.conditioning_scale == 0:
+        return False
+    start, end = sample.evaluation / num, (sample.evaluation + 1) / num
+    return start >= control.guidance_start and end <= control.guidance_end
+
+
+def _num_rows(samples: Sequence[Sample]) -> int:
+    return sum(sample.num_rows for sample in samples)
+
+
+def _embed_negative(prompt: str, model: Model, loras: tuple[Lora, ...]) -> PromptEmbedding:
+    embedding = model.encoder.encode(prompt, loras)
+    if prompt or not model.zeroes_empty_prompt:
+        return embedding
+    return PromptEmbedding(
+        torch.zeros_like(embedding.hidden_states), torch.zeros_like(embedding.pooled)
+    )

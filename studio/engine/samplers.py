@@ -28,6 +28,19 @@ SAMPLERS: Mapping[str, str] = {
 """Names people choose by → diffusers' classes."""
 
 
+def make_scheduler(
+    name: str, config: Mapping[str, Any], *, num_steps: int, device: str = "cpu"
+) -> tuple[Any, bool]:
+    """A diffusers scheduler at its first of `num_steps` steps; whether its steps draw noise."""
+    cls = getattr(diffusers, SAMPLERS[name])
+    accepted = inspect.signature(cls.__init__).parameters
+    scheduler = cls.from_config({k: v for k, v in config.items() if k in accepted})
+    scheduler.set_timesteps(num_steps, device=device)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)  # spares the search for it, a host synchronisation
+    return scheduler, "generator" in inspect.signature(cls.step).parameters
+
+
 class StepOutput(NamedTuple):
     """The next latents and the predicted clean latents, both `[C, h, w]` float32."""
 
@@ -47,13 +60,9 @@ class Sampler:
         seed: int,
         device: str = "cpu",
     ) -> None:
-        cls = getattr(diffusers, SAMPLERS[name])
-        accepted = inspect.signature(cls.__init__).parameters
-        self._scheduler = cls.from_config({k: v for k, v in config.items() if k in accepted})
-        self._scheduler.set_timesteps(num_steps, device=device)
-        if hasattr(self._scheduler, "set_begin_index"):
-            self._scheduler.set_begin_index(0)  # spares the search for it, a host synchronisation
-        self._step_takes_generator = "generator" in inspect.signature(cls.step).parameters
+        self._scheduler, self._step_takes_generator = make_scheduler(
+            name, config, num_steps=num_steps, device=device
+        )
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._alphas_cumprod: torch.Tensor = self._scheduler.alphas_cumprod
         self._timesteps: list[float] = self._scheduler.timesteps.tolist()

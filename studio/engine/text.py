@@ -15,6 +15,7 @@ import torch
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from studio.errors import GenerationFailed
+from studio.request import Lora
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Encoder(Protocol):
 
     def num_tokens(self, prompt: str) -> int: ...
 
-    def encode(self, prompt: str) -> PromptEmbedding: ...
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding: ...
 
 
 class ClipPair:
@@ -58,7 +59,7 @@ class ClipPair:
             )
 
     @torch.inference_mode()
-    def encode(self, prompt: str) -> PromptEmbedding:
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
         """Embed one prompt.
 
         Raises:
@@ -85,17 +86,20 @@ class CachedEncoder:
     def __init__(self, encoder: Encoder, size: int = 256) -> None:
         self._encoder = encoder
         self._size = size
-        self._cache: collections.OrderedDict[str, PromptEmbedding] = collections.OrderedDict()
+        self._cache: collections.OrderedDict[tuple[str, tuple[Lora, ...]], PromptEmbedding] = (
+            collections.OrderedDict()
+        )
         self.max_tokens = encoder.max_tokens
 
     def num_tokens(self, prompt: str) -> int:
         return self._encoder.num_tokens(prompt)
 
-    def encode(self, prompt: str) -> PromptEmbedding:
-        if prompt in self._cache:
-            self._cache.move_to_end(prompt)
-            return self._cache[prompt]
-        embedding = self._cache[prompt] = self._encoder.encode(prompt)
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
+        key = (prompt, loras)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        embedding = self._cache[key] = self._encoder.encode(prompt, loras)
         if len(self._cache) > self._size:
             self._cache.popitem(last=False)
         return embedding

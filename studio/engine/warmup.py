@@ -1,88 +1,96 @@
 """Warm-up: choose the arithmetic and the number of rows by measuring them on this machine.
 
 bfloat16 is faster than float32 only where the processor multiplies it natively, and batching pays
-only where one row does not fill the device. Neither is guessed from a processor's name.
+only where one row does not fill the device. Neither is guessed from a processor's name. What was
+measured is kept; the next start only checks that it still holds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
 from studio.engine.denoiser import Rows
+from studio.engine.kept_times import KeptTimes
 from studio.engine.model import Model
+from studio.engine.step_times import MIN_GAIN, StepTimes
 
-MIN_GAIN = 0.10
-"""A choice that departs from the plain one (float32, few rows) must be this much faster."""
-
-ROWS = (2, 4, 8, 16)
+ROWS = (1, 2, 4, 8, 16, 32)
 
 MAX_PASS_SECONDS = 1.0
 """Beyond this no more rows are tried: whoever comes waits for a whole pass to be let in."""
 
+MAX_FASTER, MAX_SLOWER = 1.5, 3.0
+"""A kept table is not believed where passes are this much faster now (it was measured on a busy
+machine) or this much slower (it is of another machine)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class WarmModel:
-    """A model ready to serve: `step_seconds` is one guided step of one picture of default size."""
+    """A model ready to serve, and how long its passes take."""
 
     model: Model
-    max_rows: int
-    step_seconds: float
+    times: StepTimes
+
+    def measure_other_sizes(self) -> Iterator[None]:
+        """Measure the sizes of the card that `times` lacks, one number of rows at each turn.
+
+        For moments when nothing else is to be done: leave off and go on as you like.
+        """
+        for height, width in self.model.card.sizes:
+            if not self.times.measured_rows(height, width):
+                yield from _measured(self.model, self.times, height, width)
 
 
 def warm_up(
-    load: Callable[[str], Model], *, precision: str, max_rows: int, report: Callable[[str], None]
+    load: Callable[[str], Model],
+    *,
+    precision: str,
+    kept: KeptTimes,
+    report: Callable[[str], None],
 ) -> WarmModel:
     """Load a model with `load(precision)` and settle what was left open.
 
-    `precision` "auto" measures float32 against bfloat16; `max_rows` 0 measures the knee of the step
-    time over rows. `report` is told what is going on.
+    `precision` "auto" measures float32 against bfloat16. `report` is told what is going on.
     """
     model = load("float32" if precision == "auto" else precision)
     if precision == "auto" and model.modules:  # else it has one arithmetic only
-        report("measuring arithmetic")
-        plain_seconds = measure(model, num_rows=2)
-        model = model.in_precision("bfloat16")
-        if measure(model, num_rows=2) > plain_seconds * (1 - MIN_GAIN):
-            model = load("float32")  # anew, as the cast has rounded the weights
+        model = _in_fastest_precision(model, load, kept, report)
+    return measured(model, kept, report=report)
+
+
+def measured(model: Model, kept: KeptTimes, *, report: Callable[[str], None]) -> WarmModel:
+    """`model` with its step times at the default size: as kept where they still hold, or anew."""
     report("measuring rows")
-    step_seconds = measure(model, num_rows=2)
-    if max_rows == 0:
-        max_rows = knee(_step_times(model, step_seconds))
+    times = _default_size_times(model, kept)
     report("decoding")
-    _decode_once(model)
-    return WarmModel(model=model, max_rows=max_rows, step_seconds=step_seconds)
+    _measure_decode(model, times)
+    kept.keep(model, times)
+    return WarmModel(model=model, times=times)
 
 
-def knee(seconds: dict[int, float]) -> int:
-    """The fewest rows beyond which more rows no longer make each row `MIN_GAIN` cheaper.
-
-    `seconds` maps a number of rows to the time of one pass over them.
-    """
-    chosen, *others = sorted(seconds)
-    for rows in others:
-        if seconds[rows] / rows < seconds[chosen] / chosen * (1 - MIN_GAIN):
-            chosen = rows
-    return chosen
-
-
-def _step_times(model: Model, step_seconds: float) -> dict[int, float]:
-    """Seconds of a pass by rows; `step_seconds` is that of the fewest, known already."""
-    seconds = {ROWS[0]: step_seconds}
-    for rows in ROWS[1:]:
-        if seconds[max(seconds)] > MAX_PASS_SECONDS:
-            break
-        seconds[rows] = measure(model, num_rows=rows, repeats=1)
-    return seconds
-
-
-def measure(model: Model, *, num_rows: int, repeats: int = 3) -> float:
-    """Seconds of a forward pass over `num_rows` rows of the default size: best of `repeats`."""
-    embedding = model.encoder.encode("warm up")
+def _default_size_times(model: Model, kept: KeptTimes) -> StepTimes:
     height, width = model.card.default_size
+    times = kept.times(model)
+    if times is not None and 2 in times.measured_rows(height, width):
+        seconds, before = measure(model, num_rows=2), times.seconds(height, width, 2)
+        if 1 / MAX_FASTER < seconds / before < MAX_SLOWER:
+            return times
+    times = StepTimes()
+    for _ in _measured(model, times, height, width):
+        pass
+    return times
+
+
+def measure(
+    model: Model, *, num_rows: int, size: tuple[int, int] | None = None, repeats: int = 3
+) -> float:
+    """Seconds of a forward pass over `num_rows` rows of `size` (the default): best of `repeats`."""
+    embedding = model.encoder.encode("warm up")
+    height, width = size or model.card.default_size
     rows = Rows(
         latents=torch.zeros((num_rows, *model.latent_shape(height, width)), device=model.device),
         timestep=torch.full((num_rows,), 500.0, device=model.device),
@@ -100,6 +108,38 @@ def measure(model: Model, *, num_rows: int, repeats: int = 3) -> float:
     return best
 
 
-def _decode_once(model: Model) -> None:
+def _in_fastest_precision(
+    model: Model, load: Callable[[str], Model], kept: KeptTimes, report: Callable[[str], None]
+) -> Model:
+    chosen = kept.precision(model)
+    if chosen is None:
+        report("measuring arithmetic")
+        plain_seconds = measure(model, num_rows=2)
+        digest_of = model
+        model = model.in_precision("bfloat16")
+        is_faster = measure(model, num_rows=2) < plain_seconds * (1 - MIN_GAIN)
+        chosen = "bfloat16" if is_faster else "float32"
+        kept.keep_precision(digest_of, chosen)
+        # Loaded anew where it stays: the cast has rounded the weights.
+        return model if is_faster else load("float32")
+    return model.in_precision(chosen) if chosen != model.precision else model
+
+
+def _measured(model: Model, times: StepTimes, height: int, width: int) -> Iterator[None]:
+    seconds = 0.0
+    for num_rows in ROWS:
+        repeats = 1 if seconds > MAX_PASS_SECONDS / 10 else 2
+        seconds = measure(model, num_rows=num_rows, size=(height, width), repeats=repeats)
+        times.record(height, width, num_rows, seconds)
+        yield
+        if seconds > MAX_PASS_SECONDS:
+            return
+
+
+def _measure_decode(model: Model, times: StepTimes) -> None:
     height, width = model.card.default_size
-    model.decoder.decode(torch.zeros(model.latent_shape(height, width), device=model.device))
+    latents = torch.zeros(model.latent_shape(height, width), device=model.device)
+    for _ in range(2):  # the first one allocates
+        started = time.perf_counter()
+        model.decoder.decode(latents)
+        times.record_decode(height, width, time.perf_counter() - started)
