@@ -18,23 +18,84 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "bench", help="measure the studio on this machine", description=__doc__.partition("\n")[0]
     )
     commands = bench.add_subparsers(title="benches", metavar="BENCH", required=True)
-    overhead = commands.add_parser(
+
+    def add(name: str, help_text: str, description: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_text, description=description)
+        command.set_defaults(run=_runner(name))
+        return command
+
+    overhead = add(
         "overhead",
-        help="the share of a generation spent outside the model's forward passes",
-        description="Draw pictures, one job each, and compare wall time with time in the model.",
+        "the share of a generation spent outside the model's forward passes",
+        "Draw pictures, one job after another and then four at a time, and compare wall time "
+        "with time in the model.",
     )
     overhead.add_argument("--num-images", metavar="N", type=int, default=8, help="pictures (8)")
     overhead.add_argument("--steps", metavar="N", type=int, help="steps (the model's own)")
-    overhead.set_defaults(run=_runner("overhead"))
-    start = commands.add_parser(
+    start = add(
         "start",
-        help="seconds until the page answers, the model is warm, the first picture is there",
-        description="Start the server with one job in its queue, and time what a person waits for.",
+        "seconds until the page answers, the model is warm, the first picture is there",
+        "Start the server with one job in its queue, and time what a person waits for.",
     )
-    start.set_defaults(run=_runner("start"))
-    for command in (overhead, start):
+    serve = add(
+        "serve",
+        "throughput and waiting times against the field's usual code",
+        "Play the same loads to diffusers' pipeline one call after another, to static batches, "
+        "and to the engine.",
+    )
+    _add_serve_options(serve)
+    soak = add(
+        "soak",
+        "thousands of jobs with cancels, failures and a kill; nothing may be lost",
+        "Run many small jobs, cancel some, make some fail, kill the process once, and account "
+        "for every job, file and byte.",
+    )
+    soak.add_argument("--jobs", metavar="N", type=int, default=2000, help="jobs (2000)")
+    soak.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
+    soak.add_argument("--backend", metavar="B", default="torch", help="torch, openvino, auto")
+    soak.add_argument(
+        "--closed-form", action="store_true", help="draw with the closed-form model, in seconds"
+    )
+    queue = add(
+        "queue",
+        "the time to submit and to list when thousands of jobs wait",
+        "Fill the queue, and time each submit and each page of the list.",
+    )
+    queue.add_argument("--num-jobs", metavar="N", type=int, default=10000, help="jobs (10000)")
+    simulate = add(
+        "simulate",
+        "how the scheduler would serve many people on many devices",
+        "Run the scheduler against measured step times; the figures are simulated.",
+    )
+    simulate.add_argument("--times", metavar="PATH", help="step times, as measured at warm-up")
+    simulate.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
+    for command in (overhead, start, serve, soak, queue):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
+
+
+def _add_serve_options(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument(
+        "--minutes", metavar="N", type=float, default=12.0, help="time after the start (12)"
+    )
+    serve.add_argument("--quick", action="store_true", help="two minutes, fewer loads, half steps")
+    serve.add_argument("--out", metavar="DIR", help="where to put plots, as PNG")
+    serve.add_argument(
+        "--backend",
+        choices=("torch", "openvino", "auto"),
+        default="auto",
+        help="what the engine serves by (auto)",
+    )
+    serve.add_argument(
+        "--steps", metavar="N,N", default="10,20,30", help="step counts, equally often (10,20,30)"
+    )
+    serve.add_argument(
+        "--window-ms", metavar="N", type=float, default=50.0, help="window of the batches (50)"
+    )
+    serve.add_argument("--threads", metavar="N", type=int, default=0, help="of each (all cores)")
+    serve.add_argument("--device", metavar="D", default="cpu", help="torch device (cpu)")
+    serve.add_argument("--cache-dir", metavar="DIR", help="where plans are kept (thrown away)")
+    serve.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
 
 
 def _runner(name: str) -> Callable[[argparse.Namespace], int]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from studio.brief import Brief
 from studio.config import Config
@@ -25,3 +30,56 @@ def print_report(report: Report) -> int:
         print(f"{name:32} {value}")
     print(json.dumps(report))
     return 0
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as their longest entry; the first two to the left, numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    for row in cells:
+        print(
+            "  ".join(
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )
+
+
+def shown(value: float | None, digits: int = 2) -> str:
+    """A figure for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def shown_against(value: float, *, is_at_most: bool, digits: int = 3) -> str:
+    """A figure to stand beside its target, rounded away from it and never towards it."""
+    scale = 10**digits
+    rounded = math.ceil(value * scale) if is_at_most else math.floor(value * scale)
+    return f"{rounded / scale:.{digits}f}"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    return {
+        "processor": _processor(),
+        "num_cores": num_cores(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def num_cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2] for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0].strip() if names else platform.processor()
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

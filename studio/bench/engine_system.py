@@ -1,0 +1,190 @@
+"""`EngineSystem`: the engine as `Studio` uses it: a `Manager` and its events, without the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from studio.bench.trace import Trace
+from studio.engine.manager import Health, Manager
+from studio.errors import GenerationFailed, NotReady
+from studio.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    PictureFinished,
+    Pixels,
+    Started,
+    Stepped,
+)
+from studio.request import Request
+from studio.terms import Terms
+
+SETTLE_SECONDS = 20.0
+"""A manager that says nothing for as long after it is ready has nothing in preparation."""
+
+
+class EngineSystem:
+    """Serves requests of one picture each, every one of an owner of its own."""
+
+    def __init__(
+        self,
+        make_manager: Callable[[Callable[[Event], None]], Manager],
+        *,
+        device_bytes: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._device_bytes = device_bytes
+        self._trace = Trace()
+        self._traces: dict[str, Trace] = {}
+        self._changed = threading.Condition()
+        self._manager = make_manager(self._hear)
+        self._manager.start()
+
+    @property
+    def health(self) -> Health:
+        return self._manager.health
+
+    def wait_until_settled(self, wanted: str, timeout_seconds: float) -> Health:
+        """Block until the engine serves, and by the backend `wanted` where that is not "auto".
+
+        With "auto" until it no longer prepares another backend; the health as it then stands.
+
+        Raises:
+            NotReady: it does not come to that in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        self._manager.wait_until_ready(timeout_seconds)
+        quiet_since = time.monotonic()
+        while True:
+            health, now = self._manager.health, time.monotonic()
+            if health.message:
+                quiet_since = now
+            if health.backend == wanted or wanted == "torch":
+                return health
+            if wanted == "auto" and now - quiet_since >= SETTLE_SECONDS:
+                return health
+            if health.backend != "torch" and not health.message:
+                return health
+            if now > deadline:
+                raise NotReady(f"The engine still runs on {health.backend}: {health.message}")
+            time.sleep(0.1)
+
+    def listen(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def submit(self, key: str, request: Request) -> None:
+        self._traces[key] = self._trace
+        self._manager.submit(key, request, terms=Terms(owner=key))
+
+    def estimate_seconds(self, request: Request) -> float | None:
+        return self._manager.picture_seconds(request)
+
+    def model_seconds(self) -> float:
+        engine = self._manager.engine
+        return 0.0 if engine is None else engine.clock.total_seconds()
+
+    def device_bytes(self) -> int | None:
+        return self._device_bytes()
+
+    def abandon(self) -> None:
+        for key in tuple(self._traces):
+            self._manager.cancel(key)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._traces)
+
+    def steps_after_cancel(self, request: Request) -> int:
+        """Forward passes that still ran for a picture after it was cancelled half way.
+
+        Raises:
+            GenerationFailed: it ended otherwise.
+        """
+        trace = _CancelTrace(request.num_steps // 2, self._manager.cancel)
+        self._run_alone(trace, request)
+        if not trace.is_cancelled:
+            raise GenerationFailed("The picture that was to be cancelled came to its end.")
+        return trace.num_steps_after
+
+    def draw(self, request: Request) -> Pixels:
+        """The picture of one request, by itself.
+
+        Raises:
+            GenerationFailed: it could not be drawn.
+        """
+        trace = _PictureTrace()
+        self._run_alone(trace, request)
+        if trace.pixels is None:
+            raise GenerationFailed("The picture could not be drawn.")
+        return trace.pixels
+
+    def _run_alone(self, trace: _ProbeTrace, request: Request) -> None:
+        trace.key = key = f"probe-{time.monotonic_ns()}"
+        self._traces[key] = trace
+        self._manager.submit(key, request, terms=Terms(owner=key))
+        with self._changed:
+            self._changed.wait_for(lambda: key not in self._traces)
+
+    def close(self) -> None:
+        self._manager.close()
+
+    def _hear(self, event: Event) -> None:
+        trace = self._traces.get(event.job_id)
+        if trace is None:
+            return
+        if isinstance(trace, _ProbeTrace):
+            trace.hear(event)
+        elif isinstance(event, Started):
+            trace.admitted(event.job_id)
+        elif isinstance(event, Stepped):
+            if event.preview is not None:
+                trace.previewed(event.job_id)
+        elif isinstance(event, Finished):
+            trace.finished(event.job_id)
+        elif isinstance(event, Failed):
+            trace.failed(event.job_id, event.message)
+        if isinstance(event, Finished | Failed | Cancelled):
+            with self._changed:
+                del self._traces[event.job_id]
+                self._changed.notify_all()
+
+
+class _ProbeTrace(Trace):
+    """Hears the events themselves, of a single request that is no part of a load."""
+
+    key = ""
+
+    def hear(self, event: Event) -> None:
+        raise NotImplementedError
+
+
+class _PictureTrace(_ProbeTrace):
+    pixels: Pixels | None = None
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, PictureFinished):
+            self.pixels = event.pixels
+
+
+class _CancelTrace(_ProbeTrace):
+    """Cancels at step `cancel_at`, from another thread as a person would, and counts from there."""
+
+    def __init__(self, cancel_at: int, cancel: Callable[[str], None]) -> None:
+        super().__init__()
+        self._cancel_at, self._cancel = cancel_at, cancel
+        self.num_steps_after = 0
+        self.is_cancelled = False
+        self._is_asked = threading.Event()
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Cancelled):
+            self.is_cancelled = True
+        elif isinstance(event, Stepped):
+            if self._is_asked.is_set():
+                self.num_steps_after += 1
+            elif event.step == self._cancel_at:
+                threading.Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        self._is_asked.set()  # first, so that the step under way counts
+        self._cancel(self.key)

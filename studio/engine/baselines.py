@@ -1,0 +1,127 @@
+"""`FieldPipeline`: diffusers' own pipeline on a model folder, used as its documentation shows it.
+
+What the field runs, for the bench to compare the engine with: nothing of ours is in its way except
+hooks that tell how long the networks ran.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import AutoPipelineForText2Image
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from studio.engine.decoder import VaeDecoder, load_preview
+from studio.engine.samplers import SAMPLERS
+from studio.events import Pixels
+from studio.request import Request
+
+OnStep = Callable[[int, Callable[[int], Pixels]], None]
+"""`on_step(step, preview)`: `step` steps are done; `preview(row)` shows picture `row`."""
+
+
+class FieldPipeline:
+    """A pipeline in `precision` with the sampler `sampler`; draws one batch at a time."""
+
+    def __init__(
+        self, folder: Path, *, precision: str, sampler: str = "euler", device: str = "cpu"
+    ) -> None:
+        diffusers_logging.set_verbosity_error()
+        diffusers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        pipeline = AutoPipelineForText2Image.from_pretrained(
+            folder, dtype=getattr(torch, precision), use_safetensors=True, local_files_only=True
+        )
+        pipeline.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(
+            pipeline.scheduler.config
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline.to(device)
+        self._preview = load_preview(
+            folder, pipeline.unet.config.in_channels, VaeDecoder(pipeline.vae), device
+        )
+        self._stopwatch = _Stopwatch(device)
+        encoders = [getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2")]
+        for module in (pipeline.unet, pipeline.vae.decoder, *encoders):
+            if module is not None:
+                self._stopwatch.watch(module)
+
+    def draw(self, requests: Sequence[Request], on_step: OnStep | None = None) -> list[Pixels]:
+        """One picture for each request, all in one batch, of the first one's size and steps."""
+        first = requests[0]
+        options: dict[str, Any] = {}
+        if on_step is not None:
+            told = on_step
+
+            def callback(_: Any, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+                told(step + 1, lambda row: self._preview.decode(tensors["latents"][row].float()))
+                return {}
+
+            options["callback_on_step_end"] = callback
+        output = self._pipeline(
+            prompt=[request.prompt for request in requests],
+            negative_prompt=[request.negative_prompt for request in requests],
+            height=first.height,
+            width=first.width,
+            num_inference_steps=first.num_steps,
+            guidance_scale=first.guidance_scale,
+            generator=[
+                torch.Generator("cpu").manual_seed(request.image_seed(0)) for request in requests
+            ],
+            output_type="np",
+            **options,
+        )
+        return [(image * 255).round().astype("uint8") for image in output.images]
+
+    def model_seconds(self) -> float:
+        """Seconds the networks ran so far: wall time, or device time on an accelerator."""
+        return self._stopwatch.seconds()
+
+
+class _Stopwatch:
+    """Adds up the forward passes of modules without making an accelerator wait for the host."""
+
+    def __init__(self, device: str) -> None:
+        self._is_cuda = device.startswith("cuda")
+        self._seconds = 0.0
+        self._begun: Any = None
+        self._events: list[tuple[Any, Any]] = []
+
+    def watch(self, module: torch.nn.Module) -> None:
+        module.register_forward_pre_hook(lambda *_: self._start())
+        module.register_forward_hook(lambda *_: self._stop())
+
+    def seconds(self) -> float:
+        if self._events:
+            torch.cuda.synchronize()
+            pairs, self._events = self._events, []
+            self._seconds += sum(begun.elapsed_time(ended) for begun, ended in pairs) / 1000
+        return self._seconds
+
+    def _start(self) -> None:
+        self._begun = self._mark()
+
+    def _stop(self) -> None:
+        if self._is_cuda:
+            self._events.append((self._begun, self._mark()))
+        else:
+            self._seconds += self._mark() - self._begun
+
+    def _mark(self) -> Any:
+        if not self._is_cuda:
+            return time.perf_counter()
+        event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+
+def peak_device_bytes() -> int | None:
+    """The most accelerator memory this process held at once; `None` without an accelerator."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
