@@ -8,7 +8,7 @@ import pytest
 
 from studio import cli
 from studio.application import Studio
-from studio.bench.overhead import measure_overhead
+from studio.bench.overhead import measure_overhead, measure_steady
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
 
@@ -23,6 +23,19 @@ def test_time_inside_the_model_is_told_from_time_outside(tmp_path: Path) -> None
     assert float(report["denoise_seconds"]) >= 2 * 10 * 0.02
     assert 0 < float(report["outside_share"]) < 1
     assert report["backend"] == "closed-form"
+
+
+def test_the_steady_state_is_told_by_stage(tmp_path: Path) -> None:
+    model = gaussian_model(step_seconds=0.005)
+    with Studio.open(
+        Config(data_dir=tmp_path), card=model.card, load=lambda precision, report: model
+    ) as studio:
+        studio.wait_until_ready()
+        report = measure_steady(studio, num_images=8, num_steps=10)
+    shares = {name: float(value) for name, value in report.items() if name.endswith("_share")}
+    outside = shares.pop("steady_outside_share")
+    assert 0 < outside < 1
+    assert sum(shares.values()) == pytest.approx(outside, abs=0.001)
 
 
 BENCHES = ("overhead", "start", "serve", "soak", "queue", "simulate")

@@ -29,14 +29,15 @@ from studio.bench.serve import Plan, Results, closed_counts
 from studio.bench.targets import BATCHES, ENGINE, ONE, ONE_FLOAT32
 from studio.bench.trace import Run, Summary, Timing, estimate_error, percentile, summarize
 from studio.config import draft_model_dir
+from studio.engine.engine import Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.manager import Manager
 from studio.errors import BadInput
-from studio.events import Event, Pixels
+from studio.events import Event, PictureFinished, Pixels
 from studio.model_card import ModelCard, read_card
 from studio.presets import load_presets
 from studio.request import Request
-from tests.engine_tools import request
+from tests.engine_tools import request, run_all
 
 CARD = gaussian_model().card
 STEPS = (2, 4, 6)
@@ -102,7 +103,7 @@ def engine_system(step_seconds: float = 0.0) -> Iterator[EngineSystem]:
 
     system = EngineSystem(make)
     try:
-        system.wait_until_settled("torch", 30.0)
+        system.wait_until_settled("auto", 30.0)
         yield system
     finally:
         system.close()
@@ -345,19 +346,14 @@ def test_the_pipeline_of_the_field_draws_what_the_engine_draws() -> None:
     theirs = pipeline.draw(wanted, on_step)
     assert steps == [1, 2]
     assert pipeline.model_seconds() > 0
-    system = EngineSystem(
-        lambda on_event: Manager(
-            lambda precision, report: load_model(folder, precision="float32"),
-            on_event=on_event,
-            precision="float32",
-            max_rows=2,
-        )
-    )
-    system.wait_until_settled("torch", 60.0)
-    for one, expected in zip(wanted, theirs, strict=True):
-        difference = np.abs(system.draw(one).astype(int) - expected.astype(int))
-        assert difference.max() <= 1
-    system.close()
+    events: list[Event] = []
+    engine = Engine(load_model(folder, precision="float32"), max_rows=4, emit=events.append)
+    for index, one in enumerate(wanted):
+        engine.submit(str(index), one)
+    run_all(engine)
+    ours = {event.job_id: event.pixels for event in events if isinstance(event, PictureFinished)}
+    for index, expected in enumerate(theirs):
+        assert np.abs(ours[str(index)].astype(int) - expected.astype(int)).max() <= 1
 
 
 # The report

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import psutil  # type: ignore[import-untyped]
+
 from studio.bench.trace import Trace
 from studio.engine.manager import Health, Manager
 from studio.errors import GenerationFailed, NotReady
@@ -22,8 +24,8 @@ from studio.events import (
 from studio.request import Request
 from studio.terms import Terms
 
-SETTLE_SECONDS = 20.0
-"""A manager that says nothing for as long after it is ready has nothing in preparation."""
+QUIET_SECONDS, QUIET_PERCENT = 0.5, 10.0
+"""A process that takes less of a core than this for as long is at rest."""
 
 
 class EngineSystem:
@@ -47,29 +49,28 @@ class EngineSystem:
         return self._manager.health
 
     def wait_until_settled(self, wanted: str, timeout_seconds: float) -> Health:
-        """Block until the engine serves, and by the backend `wanted` where that is not "auto".
+        """Block until the engine serves as it will, and prepares and measures nothing more.
 
-        With "auto" until it no longer prepares another backend; the health as it then stands.
+        The health as it then stands; its backend is `wanted`, unless that is "auto".
 
         Raises:
             NotReady: it does not come to that in time.
         """
         deadline = time.monotonic() + timeout_seconds
         self._manager.wait_until_ready(timeout_seconds)
-        quiet_since = time.monotonic()
+        self._manager.wait_for_plan(deadline - time.monotonic())
+        process = psutil.Process()
+        process.cpu_percent()  # the first call begins the interval
         while True:
-            health, now = self._manager.health, time.monotonic()
-            if health.message:
-                quiet_since = now
-            if health.backend == wanted or wanted == "torch":
-                return health
-            if wanted == "auto" and now - quiet_since >= SETTLE_SECONDS:
-                return health
-            if health.backend != "torch" and not health.message:
-                return health
-            if now > deadline:
-                raise NotReady(f"The engine still runs on {health.backend}: {health.message}")
-            time.sleep(0.1)
+            time.sleep(QUIET_SECONDS)
+            if process.cpu_percent() < QUIET_PERCENT:
+                break
+            if time.monotonic() > deadline:
+                raise NotReady("The engine does not come to rest.")
+        health = self._manager.health
+        if wanted not in ("auto", health.backend):
+            raise NotReady(f"The engine runs on {health.backend}, not on {wanted}: {health.plan}")
+        return health
 
     def listen(self, trace: Trace) -> None:
         self._trace = trace
