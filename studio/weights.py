@@ -1,0 +1,349 @@
+"""`Weights`: what a file or a folder of weights is, told from its contents and never from its name.
+
+Reads configuration files and the headers of safetensors files: names, types and shapes of tensors.
+No weights are read, nothing is run, and whatever is not understood is refused with what would be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from studio.errors import BadModel
+
+ACCEPTED = (
+    "the studio takes SDXL and Stable Diffusion 1.5 models, as a folder in diffusers' layout or as "
+    "one .safetensors file, and their ControlNets and LoRAs"
+)
+
+MAX_HEADER_BYTES = 100 * 2**20
+"""The limit of the safetensors format itself."""
+
+SD2_WIDTH = 1024
+"""Text features of Stable Diffusion 2; those of 1.5 are 768 wide and of SDXL 2048."""
+
+
+class Kind(StrEnum):
+    """What weights are for."""
+
+    MODEL = "model"
+    CONTROLNET = "controlnet"
+    LORA = "lora"
+
+
+class Family(StrEnum):
+    """Which models go together."""
+
+    SDXL = "sdxl"
+    SD15 = "sd15"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What was found at `path`. `needs_conversion`: one file that is to become a folder first.
+
+    `is_v_prediction` and `is_zero_snr` are what an original checkpoint says of its training.
+    """
+
+    path: Path
+    kind: Kind
+    family: Family
+    needs_conversion: bool = False
+    is_v_prediction: bool = False
+    is_zero_snr: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """The header of a safetensors file: shapes by tensor name, and its free-form metadata."""
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+
+    def has(self, prefix: str) -> bool:
+        """Whether a tensor's name starts with `prefix`."""
+        return any(name.startswith(prefix) for name in self.shapes)
+
+    def mentions(self, *parts: str) -> bool:
+        """Whether any of `parts` is anywhere in a tensor's name."""
+        return any(part in name for name in self.shapes for part in parts)
+
+    def last_sizes(self, *ends: str) -> set[int]:
+        """The last size of every tensor whose name ends with one of `ends`."""
+        return {shape[-1] for name, shape in self.shapes.items() if shape and name.endswith(ends)}
+
+
+def recognise(path: Path) -> Weights:
+    """What the file or the folder at `path` is.
+
+    Raises:
+        BadModel: it is missing, damaged, unsafe, or of a kind the studio cannot draw with.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise BadModel(f"There is nothing at {path}: {ACCEPTED}.")
+    return _file(read_header(path))
+
+
+def read_header(path: Path) -> Header:
+    """The header of a safetensors file, checked against the file's length.
+
+    Raises:
+        BadModel: it is no safetensors file, is cut short, or cannot be read.
+    """
+    try:
+        num_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(9)
+            _refuse_pickle(path, start)
+            length = int.from_bytes(start[:8], "little")
+            if not start.endswith(b"{") or not 2 <= length <= MAX_HEADER_BYTES:
+                raise _no_safetensors(path)
+            text = b"{" + file.read(length - 1)
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(text) < length:
+        raise _cut_short(path, num_bytes)
+    try:
+        header, end = _parse_header(path, json.loads(text))
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise _no_safetensors(path) from error
+    if not header.shapes:
+        raise BadModel(f"{path} holds no weights: {ACCEPTED}.")
+    if 8 + length + end != num_bytes:
+        raise _cut_short(path, num_bytes, 8 + length + end)
+    return header
+
+
+def _parse_header(path: Path, values: dict[str, Any]) -> tuple[Header, int]:
+    """The header, and how many bytes of weights follow it."""
+    metadata = values.pop("__metadata__", {})
+    shapes = {name: tuple(int(size) for size in at["shape"]) for name, at in values.items()}
+    end = max((int(at["data_offsets"][1]) for at in values.values()), default=0)
+    return Header(path, shapes, dict(metadata)), end
+
+
+def _refuse_pickle(path: Path, start: bytes) -> None:
+    if start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        raise BadModel(
+            f"{path} is a pickle, which can run code when it is opened: the studio loads "
+            "safetensors only, so take the file from its maker in that form."
+        )
+
+
+def _no_safetensors(path: Path) -> BadModel:
+    return BadModel(f"{path} is no safetensors file: {ACCEPTED}.")
+
+
+def _cut_short(path: Path, num_bytes: int, expected: int | None = None) -> BadModel:
+    wanted = "" if expected is None else f" where its header says {expected:,}"
+    return BadModel(
+        f"{path} is damaged: it is {num_bytes:,} bytes long{wanted}; copy or download it again."
+    )
+
+
+def _refused(path: Path, what: str) -> BadModel:
+    return BadModel(f"{path} is {what}: {ACCEPTED}.")
+
+
+# One file.
+
+
+def _file(header: Header) -> Weights:
+    _refuse_others(header)
+    if header.mentions(".lora_down.", ".lora_A.", ".lora.down.", "_lora.down.", ".hada_", ".lokr_"):
+        return _lora(header)
+    if header.has("control_model.") or header.mentions("input_hint_block."):
+        return _controlnet_file(header, is_original=True)
+    if header.has("controlnet_cond_embedding.") or header.has("controlnet_mid_block."):
+        return _controlnet_file(header, is_original=False)
+    if header.has("model.diffusion_model."):
+        return _checkpoint(header)
+    raise _refused(header.path, f"not a whole model ({_sample(header.shapes)} …)")
+
+
+def _refuse_others(header: Header) -> None:
+    """Architectures that the studio does not draw with, by a name only they have."""
+    for what, parts in (
+        ("a Flux model", ("double_blocks.", "single_transformer_blocks.", "double_stream_blocks.")),
+        ("a Flux LoRA", ("lora_unet_double_blocks_", "lora_transformer_single_transformer_")),
+        ("a Stable Diffusion 3 model", ("joint_blocks.",)),
+        ("for a transformer, not a UNet", ("lora_transformer_",)),
+        ("a motion module", ("motion_modules.",)),
+        ("a ControlNet of several kinds in one", ("control_add_embedding.", "task_embedding")),
+        ("a Control-LoRA", ("lora_controlnet",)),
+        ("a Playground model", ("edm_mean",)),
+    ):
+        if header.mentions(*parts):
+            raise _refused(header.path, what)
+    if header.has("transformer.") or header.has("diffusion_model.layers."):
+        raise _refused(header.path, "for a transformer, not a UNet")
+
+
+def _lora(header: Header) -> Weights:
+    if header.mentions(".hada_", ".lokr_"):
+        raise _refused(header.path, "a LyCORIS adapter of the LoHa or LoKr kind, not a LoRA")
+    if header.mentions("dora_scale", "lora_magnitude_vector"):
+        raise _refused(header.path, "a DoRA, whose magnitudes diffusers would leave out")
+    # Only SDXL has two encoders, or attention where the other's UNet has none.
+    is_sdxl = header.mentions(
+        "lora_te1_", "lora_te2_", "text_encoder_2.", "lora_unet_input_blocks_", "up_blocks_0_atten",
+        "up_blocks.0.atten", "lora_unet_output_blocks_",
+    )  # fmt: skip
+    is_sd15 = header.mentions(
+        "lora_te_", "down_blocks_0_atten", "down_blocks.0.atten", "up_blocks_3_", "up_blocks.3."
+    )
+    crossing = ("attn2_to_k.lora_down.weight", "attn2.to_k.lora_A.weight")
+    widths = header.last_sizes(*crossing, "attn2.to_k.lora.down.weight")
+    if is_sd15 and not is_sdxl and SD2_WIDTH in widths:
+        raise _refused(header.path, "a LoRA for Stable Diffusion 2")
+    if not is_sdxl and not is_sd15:  # trained on a part that both have: the text's width tells
+        is_sdxl, is_sd15 = 2048 in widths or header.mentions("transformer_blocks_1_"), 768 in widths
+    if is_sdxl == is_sd15:
+        raise _refused(header.path, f"a LoRA for another model ({_sample(header.shapes)} …)")
+    family = Family.SDXL if is_sdxl else Family.SD15
+    return Weights(path=header.path, kind=Kind.LORA, family=family)
+
+
+def _controlnet_file(header: Header, *, is_original: bool) -> Weights:
+    prefix = "control_model." if header.has("control_model.") else ""
+    block = "input_hint_block.0" if is_original else "controlnet_cond_embedding.conv_in"
+    shape = header.shapes.get(f"{prefix}{block}.weight")
+    if shape is None or len(shape) != 4 or shape[1] != 3:
+        raise _refused(header.path, "a ControlNet that is not shown pictures in colour")
+    if SD2_WIDTH in header.last_sizes(".attn2.to_k.weight"):
+        raise _refused(header.path, "a ControlNet for Stable Diffusion 2")
+    is_sdxl = header.mentions("add_embedding.", "label_emb.")
+    return Weights(
+        path=header.path,
+        kind=Kind.CONTROLNET,
+        family=Family.SDXL if is_sdxl else Family.SD15,
+        needs_conversion=True,
+    )
+
+
+def _checkpoint(header: Header) -> Weights:
+    first = header.shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
+    if len(first) != 4:
+        raise _refused(header.path, f"of another kind ({_sample(header.shapes)} …)")
+    if first[1] != 4:
+        raise _refused(header.path, f"a model for inpainting or editing ({first[1]} channels)")
+    clip = "text_model.embeddings.position_embedding.weight"
+    if header.has("conditioner.embedders.0.model."):
+        raise _refused(header.path, "SDXL's refiner, which draws nothing by itself")
+    if header.has("cond_stage_model.model."):
+        raise _refused(header.path, "a Stable Diffusion 2 model")
+    if f"conditioner.embedders.0.transformer.{clip}" in header.shapes:
+        if "conditioner.embedders.1.model.positional_embedding" not in header.shapes:
+            raise _refused(header.path, "SDXL without its second text encoder")
+        family = Family.SDXL
+    elif f"cond_stage_model.transformer.{clip}" in header.shapes:
+        family = Family.SD15
+    else:
+        raise _refused(header.path, "a UNet without its text encoder")
+    if not (header.has("first_stage_model.") or header.has("vae.")):
+        raise _refused(header.path, "a model without its autoencoder")
+    return Weights(
+        path=header.path,
+        kind=Kind.MODEL,
+        family=family,
+        needs_conversion=True,
+        is_v_prediction="v_pred" in header.shapes
+        or header.metadata.get("modelspec.prediction_type") == "v",
+        is_zero_snr="ztsnr" in header.shapes,
+    )
+
+
+# A folder.
+
+
+def _folder(folder: Path) -> Weights:
+    if (folder / "model_index.json").is_file():
+        return _model_folder(folder)
+    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if config.get("_class_name") == "ControlNetModel":
+        return _controlnet_folder(folder, config)
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) == 1 and not config:
+        return _file(read_header(files[0]))
+    if len(files) > 1 and not config:
+        raise BadModel(f"{folder} holds {len(files)} .safetensors files: name the one to add.")
+    if any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt")):
+        raise BadModel(
+            f"{folder} holds no weights the studio reads: it loads safetensors only, so take the "
+            "model from its maker in that form."
+        )
+    raise _refused(folder, "no model folder")
+
+
+def _model_folder(folder: Path) -> Weights:
+    index = _json(folder / "model_index.json")
+    if _class_of(index, "unet") != "UNet2DConditionModel":
+        what = _class_of(index, "transformer") or _class_of(index, "unet") or "no UNet"
+        pipeline = index.get("_class_name", "no pipeline of diffusers")
+        raise _refused(folder, f"of another family ({pipeline} with {what})")
+    config = _json(folder / "unet" / "config.json")
+    _require_weights(folder / "unet")
+    _refuse_config(folder, config)
+    is_sdxl = _class_of(index, "text_encoder_2") is not None
+    if is_sdxl and _class_of(index, "text_encoder") is None:
+        raise _refused(folder, "SDXL's refiner, which draws nothing by itself")
+    if is_sdxl != (config.get("addition_embed_type") == "text_time"):
+        raise _refused(folder, "a model whose UNet and text encoders do not go together")
+    return Weights(
+        path=folder, kind=Kind.MODEL, family=Family.SDXL if is_sdxl else Family.SD15
+    )  # fmt: skip
+
+
+def _controlnet_folder(folder: Path, config: Mapping[str, Any]) -> Weights:
+    _require_weights(folder)
+    _refuse_config(folder, config)
+    is_sdxl = config.get("addition_embed_type") == "text_time"
+    return Weights(
+        path=folder, kind=Kind.CONTROLNET, family=Family.SDXL if is_sdxl else Family.SD15
+    )  # fmt: skip
+
+
+def _refuse_config(folder: Path, config: Mapping[str, Any]) -> None:
+    if config.get("in_channels", 4) != 4:
+        raise _refused(
+            folder, f"a model for inpainting or editing ({config['in_channels']} channels)"
+        )
+    if config.get("cross_attention_dim") == SD2_WIDTH:
+        raise _refused(folder, "for Stable Diffusion 2")
+
+
+def _require_weights(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise BadModel(
+            f"{folder} holds no .safetensors file: the studio loads safetensors only, so convert "
+            "the weights first."
+        )
+    for file in files:
+        read_header(file)
+
+
+def _class_of(index: Mapping[str, Any], component: str) -> str | None:
+    named = index.get(component)
+    return named[1] if isinstance(named, list) and len(named) == 2 else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadModel(f"{path} cannot be read ({error}): {ACCEPTED}.") from error
+    if not isinstance(values, dict):
+        raise BadModel(f"{path} is not a configuration file of diffusers: {ACCEPTED}.")
+    return values
+
+
+def _sample(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:2])[:100]
