@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from studio.errors import BadModel
-from studio.model_card import SDXL_SIZES, ModelCard, read_card
+from studio.model_card import SD15, SD15_SIZES, SDXL, SDXL_SIZES, ModelCard, plain_card, read_card
 
 CARD: dict[str, Any] = {
     "name": "draft",
@@ -21,6 +21,7 @@ CARD: dict[str, Any] = {
     "max_num_steps": 60,
     "default_guidance_scale": 3,
     "default_sampler": "dpmpp_2m",
+    "control_kind": "lineart",
 }
 
 
@@ -40,6 +41,7 @@ def test_a_card_says_everything(tmp_path: Path) -> None:
         max_num_steps=60,
         default_guidance_scale=3.0,
         default_sampler="dpmpp_2m",
+        control_kind="lineart",
     )
 
 
@@ -57,8 +59,22 @@ def test_a_folder_without_a_card_is_taken_for_sdxl_in_an_open_world(tmp_path: Pa
     assert not card.is_closed_world
 
 
-def test_the_default_size_is_one_of_the_sizes() -> None:
-    assert ModelCard.default_size in SDXL_SIZES
+def test_stable_diffusion_15_without_a_card_has_its_own_defaults(tmp_path: Path) -> None:
+    card = read_card(tmp_path, SD15)
+    assert (card.family, card.sizes) == (SD15, SD15_SIZES)
+    assert card.default_size == (512, 512)
+    assert card.default_guidance_scale == 7.5
+
+
+def test_what_a_card_leaves_out_is_as_its_family_has_it(tmp_path: Path) -> None:
+    write(tmp_path, {key: CARD[key] for key in ("name", "sizes", "default_size")})
+    assert read_card(tmp_path, SD15).default_guidance_scale == 7.5
+
+
+@pytest.mark.parametrize("family", [SDXL, SD15])
+def test_the_default_size_is_one_of_the_sizes(family: str) -> None:
+    card = plain_card("x", family)
+    assert card.default_size in card.sizes
 
 
 def test_a_missing_folder_is_refused_with_a_way_out(tmp_path: Path) -> None:

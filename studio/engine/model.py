@@ -1,42 +1,68 @@
 """`Model`: everything the engine needs of one model, and how a diffusers folder becomes one.
 
-SDXL's layout only: a UNet with `text_time` conditioning, two CLIP text encoders, an autoencoder.
+Two families: SDXL (a UNet told sizes and a pooled prompt, two CLIP text encoders) and Stable
+Diffusion 1.5 (one encoder, no such conditions). Either may have ControlNets and LoRA files.
 Weights are read from safetensors and nothing else; no code from the folder is ever run.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    PreTrainedModel,
+)
+from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
 from studio.engine.decoder import Decoder, VaeDecoder, load_preview
 from studio.engine.denoiser import Denoiser
-from studio.engine.layout import check_folder, read_json
-from studio.engine.text import CachedEncoder, ClipPair, Encoder
+from studio.engine.layout import (
+    check_controlnet,
+    check_folder,
+    control_folders,
+    read_json,
+    weight_files,
+)
+from studio.engine.loading import load_module
+from studio.engine.lora import Adapters, check_lora
+from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import BadModel
-from studio.model_card import ModelCard
+from studio.model_card import SD15, SDXL, ModelCard
 from studio.request import Request
+
+NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
-    """A loaded model. `digest` names its weights; `backend` and `precision` how they are run."""
+    """A loaded model. `digest` names its weights; `backend` and `precision` how they are run.
+
+    `modules` are its networks (UNet, autoencoder, ControlNets), which a change of precision casts;
+    `text_modules` the text encoders, which stay float32. `plan_sizes` are the (height, width) a
+    compiled backend was made for; `None` is any.
+    """
 
     card: ModelCard
     digest: str
     backend: str
     precision: str
     device: str
+    family: str = SDXL
     encoder: Encoder
     denoiser: Denoiser
     decoder: Decoder
@@ -46,6 +72,8 @@ class Model:
     vae_scale_factor: int
     zeroes_empty_prompt: bool = False
     modules: tuple[torch.nn.Module, ...] = ()
+    text_modules: tuple[torch.nn.Module, ...] = ()
+    lora_names: frozenset[str] = frozenset()
     control_kinds: frozenset[str] = frozenset()
     plan_sizes: frozenset[tuple[int, int]] | None = None
     takes_loras: bool = True
@@ -62,7 +90,8 @@ class Model:
 
     def in_precision(self, precision: str) -> Model:
         """This model in other arithmetic. Its `modules` are cast in place, so `self` is no more."""
-        _cast(self.modules, precision)
+        for module in self.modules:
+            module.to(_dtype(module, precision))
         return dataclasses.replace(self, precision=precision)
 
 
@@ -72,77 +101,130 @@ def load_model(
     precision: str,
     device: str = "cpu",
     report: Callable[[str], None] = lambda _: None,
+    controlnets: Mapping[str, Path] = NONE,
+    loras: Mapping[str, Path] = NONE,
 ) -> Model:
-    """Load the model in `folder` with its UNet and decoder in `precision`, a torch dtype's name.
+    """Load the model in `folder` with its networks in `precision`, a torch dtype's name.
 
-    `report` is told in a few words what is being loaded.
+    `controlnets` are folders by the kind of image they follow, besides the one in `folder`;
+    `loras` are files by name, read when first used. `report` is told in a few words what is being
+    loaded and how far that is.
 
     Raises:
-        BadModel: the folder cannot be used.
+        BadModel: a folder or file cannot be used.
     """
     card = check_folder(folder)
+    for path in controlnets.values():
+        check_controlnet(path)
+    for path in loras.values():
+        check_lora(path)
     # Their bars and notices are for people at a prompt; here `report` speaks.
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+    def load(cls: type[Any], path: Path, label: str, precision: str = precision) -> Any:
+        return load_module(
+            lambda: _empty(cls, path),
+            weight_files(path),
+            label=label,
+            device=device,
+            dtype=lambda module: _dtype(module, precision),
+            report=report,
+        )
+
     try:
-        report("text encoders")
-        encoders = (
-            CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True),
-            CLIPTextModelWithProjection.from_pretrained(
-                folder / "text_encoder_2", use_safetensors=True
-            ),
-        )
-        tokenizers = (
-            CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-            CLIPTokenizer.from_pretrained(folder / "tokenizer_2"),
-        )
-        report("autoencoder")
-        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
-        report("UNet")
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
-        report("digest")
-        digest = folder_digest(folder)
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            hashing = beside.submit(folder_digest, folder)
+            encoders = _load_encoders(folder, card.family, load)
+            vae = load(AutoencoderKL, folder / "vae", "autoencoder")
+            unet = load(UNet2DConditionModel, folder / "unet", "UNet")
+            nets = {
+                kind: load(ControlNetModel, path, f"ControlNet for {kind}")
+                for kind, path in (control_folders(folder, card) | dict(controlnets)).items()
+            }
+            report("digest")
+            digest = hashing.result()
+        _check_channels(folder, unet, vae)
+        adapters = Adapters(unet, encoders, loras)
+        encoder = _encoder(folder, card.family, encoders, adapters)
     except BadModel:
         raise
     except Exception as error:  # the libraries raise of every kind for a broken folder
         raise BadModel(f"The model in {folder} cannot be loaded: {error}") from error
-    for encoder in encoders:
-        encoder.to(device, torch.float32).eval().requires_grad_(False)
-    modules = (unet, vae)
-    for module in modules:
-        module.to(device).eval().requires_grad_(False)
-    _cast(modules, precision)
     decoder = VaeDecoder(vae)
     num_channels: int = unet.config.in_channels
     return Model(
         card=card,
         digest=digest,
+        family=card.family,
         backend="torch",
         precision=precision,
         device=device,
-        encoder=CachedEncoder(ClipPair(tokenizers, encoders)),
-        denoiser=TorchDenoiser(unet),
+        encoder=CachedEncoder(encoder),
+        denoiser=TorchDenoiser(unet, nets, adapters),
         decoder=decoder,
         preview=load_preview(folder, num_channels, decoder, device),
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         num_channels=num_channels,
         vae_scale_factor=2 ** (len(vae.config.block_out_channels) - 1),
-        modules=modules,
+        modules=(unet, vae, *nets.values()),
+        text_modules=encoders,
+        control_kinds=frozenset(nets),
+        lora_names=adapters.names,
         zeroes_empty_prompt=bool(
             read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)
         ),
     )
 
 
-def _cast(modules: Iterable[torch.nn.Module], precision: str) -> None:
-    for module in modules:
-        dtype: torch.dtype = getattr(torch, precision)
-        # An autoencoder that overflows in half precision says so in its configuration.
-        if dtype == torch.float16 and getattr(module.config, "force_upcast", False):
-            dtype = torch.float32
-        module.to(dtype)
+def _load_encoders(
+    folder: Path, family: str, load: Callable[..., Any]
+) -> tuple[torch.nn.Module, ...]:
+    """The text encoders, which stay float32: they run once a prompt."""
+    first = load(CLIPTextModel, folder / "text_encoder", "text encoder", "float32")
+    if family == SD15:
+        return (first,)
+    path = folder / "text_encoder_2"
+    return (first, load(CLIPTextModelWithProjection, path, "second text encoder", "float32"))
+
+
+def _encoder(
+    folder: Path, family: str, encoders: tuple[torch.nn.Module, ...], adapters: Adapters
+) -> Encoder:
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    if family == SD15:
+        return ClipAlone(tokenizer, encoders[0], adapters)
+    second = CLIPTokenizer.from_pretrained(folder / "tokenizer_2")
+    return ClipPair((tokenizer, second), (encoders[0], encoders[1]), adapters)
+
+
+def _empty(cls: type[Any], folder: Path) -> torch.nn.Module:
+    """A module as its `config.json` describes it, its weights still to come."""
+    if issubclass(cls, PreTrainedModel):
+        with no_init_weights():
+            module: torch.nn.Module = cls(CLIPTextConfig.from_pretrained(folder))
+    else:
+        module = cls.from_config(cls.load_config(folder, local_files_only=True))
+    return module
+
+
+def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
+    num_channels, num_latents = unet.config.in_channels, vae.config.latent_channels
+    if num_channels != num_latents:
+        raise BadModel(
+            f"The UNet in {folder} reads {num_channels} channels and the autoencoder gives "
+            f"{num_latents}: a model for inpainting or editing, not one that draws from words."
+        )
+
+
+def _dtype(module: torch.nn.Module, precision: str) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, precision)
+    # An autoencoder that overflows in half precision says so in its configuration.
+    if dtype == torch.float16 and getattr(module.config, "force_upcast", False):
+        return torch.float32
+    return dtype
 
 
 def folder_digest(folder: Path) -> str:

@@ -12,6 +12,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
 from studio.engine.denoiser import ControlRows, Rows
+from studio.engine.lora import Adapters, no_lora
 from studio.errors import GenerationFailed
 
 Residuals = tuple[tuple[torch.Tensor, ...], torch.Tensor]
@@ -25,9 +26,11 @@ class TorchDenoiser:
         self,
         unet: UNet2DConditionModel,
         controlnets: Mapping[str, ControlNetModel] | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self._unet = unet
         self._controlnets = dict(controlnets or {})
+        self._adapters = adapters
         # SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not.
         self._adds_conditions = unet.config.addition_embed_type == "text_time"
 
@@ -36,8 +39,13 @@ class TorchDenoiser:
         """See `Denoiser`. Time and size conditions stay float32: the UNet casts them itself.
 
         Raises:
-            GenerationFailed: a row follows an image of a kind there is no ControlNet for.
+            GenerationFailed: a row follows an image of a kind there is no ControlNet for, or an
+                adapter cannot be used.
         """
+        if self._adapters is not None:
+            self._adapters.use_in_unet(rows.loras)
+        elif rows.loras:
+            raise GenerationFailed(no_lora(rows.loras[0].name, {}))
         down, middle = self._residuals(rows) if rows.controls else (None, None)
         output: torch.Tensor = self._unet(
             rows.latents.to(self._unet.dtype),
