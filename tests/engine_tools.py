@@ -86,3 +86,32 @@ def draw(
         (event.job_id, event.index): latents
         for event, latents in zip(finished, decoder.latents, strict=True)
     }
+
+
+class SmallMemory:
+    """Denoises as `denoiser` does, but has memory for `num_rows` rows at once and no more."""
+
+    def __init__(self, denoiser: Denoiser, num_rows: int) -> None:
+        self._denoiser = denoiser
+        self.num_rows = num_rows
+        self.passes: list[int] = []
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        if len(rows.latents) > self.num_rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        self.passes.append(len(rows.latents))
+        return self._denoiser.denoise(rows)
+
+
+class DeadlyDenoiser:
+    """Denoises as `denoiser` does, but rows of the embedding `pooled` kill the thread."""
+
+    def __init__(self, denoiser: Denoiser, pooled: torch.Tensor) -> None:
+        self._denoiser, self._pooled = denoiser, pooled
+        self.batches: list[int] = []
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        if bool((rows.text_embeds == self._pooled).all(dim=1).any()):
+            self.batches.append(len(rows.latents))
+            raise SystemExit("the device driver took the thread with it")
+        return self._denoiser.denoise(rows)

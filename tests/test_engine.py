@@ -10,12 +10,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio.engine.denoiser import Rows
 from studio.engine.engine import Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.samplers import SAMPLERS
 from studio.errors import Conflict
-from studio.events import Event, Failed, Finished, PictureFinished, Started, Stepped
-from studio.request import Request
+from studio.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    PictureFinished,
+    Skipped,
+    Started,
+    Stepped,
+)
+from studio.request import Control, Lora, Request
 from tests.engine_tools import BreakingDenoiser, draw, request, run_all
 
 MODEL = gaussian_model()
@@ -226,7 +236,7 @@ def test_a_job_cannot_be_submitted_twice() -> None:
         engine.submit("job", request())
 
 
-def test_previews_come_at_most_four_a_second_for_each_picture() -> None:
+def test_previews_come_at_most_four_a_second_for_each_job() -> None:
     events: list[Event] = []
     time = 0.0
 
@@ -234,12 +244,15 @@ def test_previews_come_at_most_four_a_second_for_each_picture() -> None:
         return time
 
     engine = Engine(MODEL, max_rows=4, emit=events.append, now=now)
-    engine.submit("job", request(num_steps=40))
+    engine.submit("job", request(num_steps=40, num_images=2))
+    num_turns = 0
     while not engine.is_idle:
         time += 0.05
+        num_turns += 1
         engine.step()
     with_preview = [e for e in events if isinstance(e, Stepped) and e.preview is not None]
-    assert 8 <= len(with_preview) <= 9  # forty steps of 50 ms are two seconds
+    assert num_turns / 5 - 2 <= len(with_preview) <= num_turns / 5 + 1
+    assert {event.index for event in with_preview} == {0, 1}
 
 
 def test_the_first_step_has_a_preview_at_latent_resolution() -> None:
@@ -267,3 +280,220 @@ def test_without_guidance_a_step_runs_one_row() -> None:
     engine.submit("guided", request(guidance_scale=4.0, num_steps=3))
     run_all(engine)
     assert rows == [1, 1, 1, 2, 2, 2]
+
+
+def _kinds(events: list[Event], job_id: str) -> list[str]:
+    return [e.kind for e in events if e.job_id == job_id and not isinstance(e, Stepped)]
+
+
+def _step_until(engine: Engine, events: list[Event], kind: type[Event]) -> None:
+    while not any(isinstance(event, kind) for event in events):
+        engine.step()
+
+
+def test_stopping_after_the_picture_finishes_what_is_begun_and_nothing_else() -> None:
+    events: list[Event] = []
+    engine = _engine(events, max_rows=2)
+    engine.submit("job", request(num_images=4))
+    _step_until(engine, events, PictureFinished)
+    engine.step()
+    assert engine.stop_after_picture("job")
+    run_all(engine)
+    drawn = [event.index for event in events if isinstance(event, PictureFinished)]
+    assert len(drawn) < 4
+    assert _kinds(events, "job")[-1] == "cancelled"
+    assert engine.num_held == 0
+
+
+def test_stopping_after_the_picture_before_one_is_begun_stops_at_once() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(num_images=4))
+    assert engine.stop_after_picture("job")
+    assert engine.is_idle
+    assert _kinds(events, "job") == ["cancelled"]
+
+
+def test_a_job_whose_pictures_are_all_begun_ends_well_when_told_to_stop_after_them() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request())
+    engine.step()
+    engine.stop_after_picture("job")
+    run_all(engine)
+    assert _kinds(events, "job")[-1] == "finished"
+
+
+def test_a_skipped_picture_is_left_out_and_the_others_are_drawn() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(num_images=3))
+    engine.step()
+    assert engine.skip("job", 1)
+    run_all(engine)
+    drawn = [event.index for event in events if isinstance(event, PictureFinished)]
+    assert sorted(drawn) == [0, 2]
+    assert Skipped(job_id="job", index=1) in events
+    assert events[-1] == Finished(job_id="job")
+
+
+def test_skipping_without_saying_which_leaves_out_the_one_furthest_along() -> None:
+    events: list[Event] = []
+    engine = _engine(events, max_rows=2)
+    engine.submit("job", request(num_images=2, num_steps=9))
+    for _ in range(3):
+        engine.step()
+    furthest = max((e for e in events if isinstance(e, Stepped)), key=lambda event: event.step)
+    assert engine.skip("job")
+    assert events[-1] == Skipped(job_id="job", index=furthest.index)
+
+
+def test_a_job_all_of_whose_pictures_are_skipped_is_cancelled() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(num_images=2))
+    engine.step()
+    engine.skip("job")
+    engine.skip("job")
+    assert engine.is_idle
+    assert _kinds(events, "job") == ["started", "skipped", "skipped", "cancelled"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "skip", "stop_after_picture"])
+def test_whatever_way_a_job_is_stopped_its_next_step_is_not_taken(verb: str) -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(num_steps=50))
+    if verb != "stop_after_picture":  # which lets a begun picture be
+        engine.step()
+    num_steps = engine.num_steps
+    getattr(engine, verb)("job")
+    engine.step()
+    assert engine.num_steps == num_steps
+    assert engine.num_held == 0
+
+
+def test_when_closing_only_what_is_begun_is_drawn_and_the_rest_is_kept_silent() -> None:
+    events: list[Event] = []
+    engine = _engine(events, max_rows=2)
+    engine.submit("job", request(num_images=3))
+    engine.submit("later", request())
+    _step_until(engine, events, Stepped)
+    engine.keep_begun()
+    run_all(engine)
+    assert sum(isinstance(event, PictureFinished) for event in events) >= 1
+    assert not any(isinstance(event, Finished | Failed | Cancelled) for event in events)
+
+
+def test_another_backend_takes_over_for_pictures_that_are_not_begun() -> None:
+    events: list[Event] = []
+    engine = _engine(events, max_rows=2)
+    engine.submit("job", request(num_images=2))
+    _step_until(engine, events, Stepped)
+    engine.adopt(dataclasses.replace(MODEL, backend="faster"))
+    run_all(engine)
+    by_backend = {e.backend: e.index for e in events if isinstance(e, PictureFinished)}
+    assert set(by_backend) == {"closed-form", "faster"}
+
+
+def test_a_backend_that_takes_no_adapters_leaves_those_pictures_to_one_that_does() -> None:
+    engine = _engine([])
+    engine.adopt(dataclasses.replace(MODEL, backend="faster", takes_loras=False))
+    assert engine._backend_for(request(loras=(Lora(name="linen"),))) == "closed-form"
+    assert engine._backend_for(request()) == "faster"
+
+
+def test_sizes_a_plan_was_not_made_for_are_drawn_by_the_reference() -> None:
+    engine = _engine([])
+    engine.adopt(dataclasses.replace(MODEL, backend="faster", plan_sizes=frozenset({(64, 64)})))
+    assert engine._backend_for(request(height=96)) == "closed-form"
+
+
+def test_a_model_that_is_not_loaded_fails_its_job_with_its_name() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(model="sdxl"))
+    run_all(engine)
+    assert isinstance(events[-1], Failed)
+    assert "sdxl" in events[-1].message
+
+
+def test_pictures_of_different_adapters_never_share_a_pass() -> None:
+    seen: list[tuple[Lora, ...]] = []
+
+    class Noting:
+        def denoise(self, rows: Rows) -> torch.Tensor:
+            seen.append(rows.loras)
+            return MODEL.denoiser.denoise(rows)
+
+    engine = _engine([], dataclasses.replace(MODEL, denoiser=Noting()))
+    linen, cord = (Lora(name="linen"),), (Lora(name="cord"),)
+    engine.submit("linen", request(loras=linen))
+    engine.submit("cord", request(loras=cord))
+    engine.submit("plain", request())
+    run_all(engine)
+    assert set(seen) == {linen, cord, ()}
+
+
+class _ControlNoting:
+    def __init__(self) -> None:
+        self.seen: list[Rows] = []
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        self.seen.append(rows)
+        return MODEL.denoiser.denoise(rows)
+
+
+def _controlled(**values: object) -> tuple[_ControlNoting, list[Event]]:
+    """Two pictures in one lane, one of them with control, drawn to the end."""
+    noting, events = _ControlNoting(), list[Event]()
+    model = dataclasses.replace(MODEL, denoiser=noting, control_kinds=frozenset({"canny"}))
+    image = np.full((64, 64, 3), 255, np.uint8)
+    engine = Engine(model, max_rows=8, emit=events.append, load_control=lambda digest: image)
+    control = Control(image_digest="ab" * 32, **values)  # type: ignore[arg-type]
+    engine.submit("plain", request(num_steps=4))
+    engine.submit("controlled", request(num_steps=4, control=control))
+    run_all(engine)
+    return noting, events
+
+
+def test_control_reaches_only_the_rows_of_the_picture_that_asked_for_it() -> None:
+    noting, _ = _controlled(conditioning_scale=0.7)
+    (rows,) = noting.seen[0].controls
+    assert len(noting.seen[0].latents) == 4
+    assert len(rows.indices) == 2
+    assert rows.images.shape == (2, 3, 64, 64)
+    assert rows.images.max() == 1.0
+    assert rows.scales.tolist() == pytest.approx([0.7, 0.7])
+
+
+def test_control_acts_between_its_start_and_its_end_only() -> None:
+    noting, _ = _controlled(guidance_start=0.25, guidance_end=0.75)
+    assert [len(rows.controls) for rows in noting.seen] == [0, 1, 1, 0]
+
+
+def test_control_of_no_strength_costs_no_pass_of_its_own() -> None:
+    noting, _ = _controlled(conditioning_scale=0.0)
+    assert not any(rows.controls for rows in noting.seen)
+
+
+def test_a_control_image_of_another_size_fails_that_picture_alone() -> None:
+    events: list[Event] = []
+    model = dataclasses.replace(MODEL, control_kinds=frozenset({"canny"}))
+    image = np.zeros((32, 64, 3), np.uint8)
+    engine = Engine(model, max_rows=8, emit=events.append, load_control=lambda digest: image)
+    engine.submit("bad", request(control=Control(image_digest="ab" * 32)))
+    engine.submit("good", request())
+    run_all(engine)
+    (failure,) = [event for event in events if isinstance(event, Failed)]
+    assert failure.job_id == "bad"
+    assert "64 × 32" in failure.message
+
+
+def test_control_of_a_kind_the_model_lacks_fails_with_what_to_do() -> None:
+    events: list[Event] = []
+    engine = _engine(events)
+    engine.submit("job", request(control=Control(image_digest="ab" * 32, kind="depth")))
+    run_all(engine)
+    assert isinstance(events[-1], Failed)
+    assert "no ControlNet for “depth”" in events[-1].message

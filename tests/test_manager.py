@@ -28,6 +28,13 @@ class Ears:
     def __call__(self, event: Event) -> None:
         self._queue.put(event)
 
+    def until_any(self, *kinds: type[Event]) -> Event:
+        while True:
+            event = self._queue.get(timeout=TIMEOUT)
+            self.heard.append(event)
+            if isinstance(event, kinds):
+                return event
+
     def until(self, kind: type[Event], job_id: str) -> Event:
         while True:
             event = self._queue.get(timeout=TIMEOUT)

@@ -1,15 +1,19 @@
-"""Warm-up: what is settled by measuring."""
+"""Warm-up: what is settled by measuring, and kept for the next start."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 
+import pytest
 import torch
 
 from studio.engine.gaussian import gaussian_model
+from studio.engine.kept_times import FILE_NAME, KeptTimes
 from studio.engine.model import Model
-from studio.engine.warmup import knee, warm_up
+from studio.engine.warmup import WarmModel, warm_up
+from studio.model_card import ModelCard
 
 
 class Paced(torch.nn.Module):
@@ -19,8 +23,10 @@ class Paced(torch.nn.Module):
         super().__init__()
         self._seconds = seconds
         self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.num_passes = 0
 
     def denoise(self, rows: object) -> torch.Tensor:
+        self.num_passes += 1
         time.sleep(self._seconds[str(self.weight.dtype).removeprefix("torch.")])
         return rows.latents  # type: ignore[attr-defined,no-any-return]
 
@@ -31,42 +37,84 @@ def _paced(seconds: dict[str, float], precision: str) -> Model:
     return model.in_precision(precision)
 
 
-def _chosen(seconds: dict[str, float], precision: str = "auto") -> str:
-    warm = warm_up(
+def _warm(
+    seconds: dict[str, float], precision: str = "auto", folder: Path | None = None
+) -> WarmModel:
+    return warm_up(
         lambda name: _paced(seconds, name),
         precision=precision,
-        max_rows=2,
+        kept=KeptTimes(folder),
         report=lambda _: None,
     )
-    return warm.model.precision
+
+
+def _num_passes(warm: WarmModel) -> int:
+    assert isinstance(warm.model.denoiser, Paced)
+    return warm.model.denoiser.num_passes
 
 
 def test_bfloat16_is_chosen_where_it_is_faster() -> None:
-    assert _chosen({"float32": 0.02, "bfloat16": 0.005}) == "bfloat16"
+    assert _warm({"float32": 0.02, "bfloat16": 0.005}).model.precision == "bfloat16"
 
 
 def test_float32_is_kept_where_bfloat16_is_no_gain() -> None:
-    assert _chosen({"float32": 0.005, "bfloat16": 0.02}) == "float32"
+    assert _warm({"float32": 0.005, "bfloat16": 0.02}).model.precision == "float32"
 
 
 def test_a_precision_that_was_asked_for_is_not_second_guessed() -> None:
-    assert _chosen({"float32": 0.02, "bfloat16": 0.001}, "float32") == "float32"
-
-
-def test_rows_stop_where_batching_buys_nothing() -> None:
-    assert knee({2: 0.10, 4: 0.20, 8: 0.40}) == 2
-
-
-def test_rows_grow_while_each_row_becomes_cheaper() -> None:
-    assert knee({2: 0.10, 4: 0.11, 8: 0.13, 16: 0.26}) == 8
-
-
-def test_a_bump_in_the_step_time_does_not_hide_a_later_gain() -> None:
-    assert knee({2: 0.10, 4: 0.20, 8: 0.16}) == 8
+    warm = _warm({"float32": 0.02, "bfloat16": 0.001}, "float32")
+    assert warm.model.precision == "float32"
 
 
 def test_a_model_of_one_arithmetic_keeps_it() -> None:
     warm = warm_up(
-        lambda name: gaussian_model(), precision="auto", max_rows=2, report=lambda _: None
+        lambda name: gaussian_model(),
+        precision="auto",
+        kept=KeptTimes(None),
+        report=lambda _: None,
     )
     assert warm.model.precision == "float32"
+
+
+def test_passes_whose_time_does_not_depend_on_rows_have_a_high_knee() -> None:
+    times = _warm({"float32": 0.004}, "float32").times
+    assert times.knee(64, 64) >= 16
+
+
+def test_the_next_start_measures_little(tmp_path: Path) -> None:
+    seconds = {"float32": 0.01, "bfloat16": 0.004}
+    first, second = _warm(seconds, folder=tmp_path), _warm(seconds, folder=tmp_path)
+    assert second.model.precision == "bfloat16"
+    assert second.times.to_dict()["lanes"] == first.times.to_dict()["lanes"]
+    assert _num_passes(second) < _num_passes(first) / 3
+
+
+def test_a_kept_table_that_no_longer_holds_is_measured_anew(tmp_path: Path) -> None:
+    _warm({"float32": 0.05}, "float32", tmp_path)
+    faster = _warm({"float32": 0.002}, "float32", tmp_path)
+    assert faster.times.seconds(64, 64, 2) < 0.02
+
+
+def test_times_of_other_weights_are_not_taken(tmp_path: Path) -> None:
+    warm = _warm({"float32": 0.002}, "float32", tmp_path)
+    other = dataclasses.replace(warm.model, digest="0" * 64)
+    assert KeptTimes(tmp_path).times(warm.model) is not None
+    assert KeptTimes(tmp_path).times(other) is None
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"truncated": ', "\x00\xff"])
+def test_a_damaged_file_of_times_only_costs_the_measuring(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE_NAME).write_text(content, encoding="utf-8")
+    assert _warm({"float32": 0.001}, "float32", tmp_path).times
+
+
+def test_other_sizes_are_measured_one_pass_size_at_a_turn() -> None:
+    warm = _warm({"float32": 0.001}, "float32")
+    card = ModelCard(name="gaussian", sizes=((64, 64), (96, 64)), default_size=(64, 64))
+    warm = dataclasses.replace(warm, model=dataclasses.replace(warm.model, card=card))
+    turns = warm.measure_other_sizes()
+    next(turns)
+    assert warm.times.measured_rows(96, 64) == (1,)
+    for _ in turns:
+        pass
+    assert warm.times.measured_rows(96, 64) == warm.times.measured_rows(64, 64)

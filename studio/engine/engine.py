@@ -276,7 +276,7 @@ class Engine:
         """One forward pass; how long it took beside what was expected moves `pace`."""
         self.at_work = frozenset(sample.job_id for sample in batch.samples)
         started = self._now()
-        failures = self._runner.run(batch)
+        failures = self._runner.run(batch, max_rows=self._limits.cap(batch.bucket))
         self.at_work = frozenset()
         ratio = (self._now() - started) / self._pass_seconds(batch.bucket, batch.num_rows)
         self.pace += PACE_GAIN * (min(ratio, MAX_PACE) - self.pace)

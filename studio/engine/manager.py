@@ -280,23 +280,22 @@ class Manager:
         self._deaths.note(dead.at_work or dead.job_ids)
         if self._deaths.is_hopeless:
             for job_id in dead.job_ids:
-                self._on_event(Failed(job_id=job_id, message="The engine failed; see the log."))
+                self._emit(Failed(job_id=job_id, message="The engine failed; see the log."))
             self._fail("The engine keeps failing: see the log, then start the studio again.")
             return
         engine = self._new_engine()
         for submission in dead.outstanding:
             job_id = submission.job_id
             if self._deaths.is_poison(job_id):
-                self._on_event(Failed(job_id=job_id, message=self._deaths.sentence(job_id)))
+                self._emit(Failed(job_id=job_id, message=self._deaths.sentence(job_id)))
             else:
                 # Alone, so that the next death tells whose fault it is.
                 engine.take(submission, is_isolated=self._deaths.is_suspect(job_id))
         self._engine = engine
         self._health = dataclasses.replace(self._health, num_restarts=self._health.num_restarts + 1)
-        self._thread = threading.Thread(
-            target=self._live, args=(engine,), name="engine", daemon=True
-        )
-        self._thread.start()
+        successor = threading.Thread(target=self._live, args=(engine,), name="engine", daemon=True)
+        successor.start()
+        self._thread = successor  # only now: `close` joins one thread after the other
 
     def _new_engine(self) -> Engine:
         from studio.engine.engine import Engine

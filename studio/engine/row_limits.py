@@ -26,6 +26,10 @@ class RowLimits:
         limit = self._preferred(bucket)
         return max(1, min(limit, self._caps.get(bucket, limit)))
 
+    def cap(self, bucket: Bucket) -> int | None:
+        """The most rows of a pass since memory ran out; `None` where it has not."""
+        return self._caps.get(bucket)
+
     def shrink(self, bucket: Bucket, num_rows: int) -> None:
         """A pass of `num_rows` ran out of memory: half of it for the next steps."""
         self._caps[bucket] = max(1, num_rows // 2)

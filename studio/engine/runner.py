@@ -103,10 +103,15 @@ class Runner:
         assert steps is not None
         return steps.num_evaluations
 
-    def run(self, batch: StepBatch) -> dict[SampleKey, GenerationFailed]:
-        """Take one denoising step for every sample of `batch`; the samples that failed, and why."""
+    def run(
+        self, batch: StepBatch, *, max_rows: int | None = None
+    ) -> dict[SampleKey, GenerationFailed]:
+        """Take one denoising step for every sample of `batch`; the samples that failed, and why.
+
+        At most `max_rows` rows go through the model at once; both rows of a sample need not.
+        """
         failures: dict[SampleKey, GenerationFailed] = {}
-        todo, rows_of_a_pass = [batch.samples], batch.num_rows
+        todo, rows_of_a_pass = [batch.samples], min(batch.num_rows, max_rows or batch.num_rows)
         while todo:
             samples = todo.pop()
             problem = self._attempt(samples, rows_of_a_pass, failures)
