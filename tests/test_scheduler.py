@@ -439,6 +439,27 @@ def test_a_hopeless_deadline_is_not_preferred() -> None:
     assert shop.finished[0].job_id == short
 
 
+def test_deadlines_do_not_put_an_owner_ahead_for_ever() -> None:
+    policy = dataclasses.replace(CALM, quantum_seconds=1, deadline_lead_seconds=3)
+    shop = Shop(policy, max_rows=1)
+    shop.take(Order(owner="patient", num_steps=100_000))
+    served = {"patient": 0.0, "pressed": 0.0}
+    for _ in range(300):
+        shop.take(Order(owner="pressed", num_steps=10, deadline=2.0))
+        batch = shop.turn()
+        assert batch is not None
+        served[batch.samples[0].terms.owner] += pass_seconds(batch.bucket, batch.num_rows)
+        assert served["pressed"] - served["patient"] <= 3 + shop.longest + 1e-9
+
+
+def test_an_owner_who_is_ahead_takes_the_rows_nobody_else_wants() -> None:
+    shop = Shop(dataclasses.replace(CALM, quantum_seconds=0.5), max_rows=8)
+    shop.take(Order(owner="modest", num_steps=1000))
+    shop.take(Order(owner="greedy", num_steps=1000, num_images=7))
+    batches = [shop.turn() for _ in range(50)]
+    assert all(batch is not None and batch.num_rows == 8 for batch in batches[1:])
+
+
 def test_a_sample_of_two_rows_is_not_passed_over_for_ever_by_samples_of_one_row() -> None:
     shop = Shop(Policy(ageing_seconds=3), max_rows=2)
     shop.take(Order(owner="two", num_steps=50, has_guidance=True))

@@ -26,8 +26,8 @@ class Policy:
     ageing_share: float = 0.25
     burst_evaluations: int = 1
     burst_share: float = 0.5
-    quantum_seconds: float = 2.0
-    lane_quantum_seconds: float = 0.5
+    quantum_seconds: float = 4.0
+    lane_quantum_seconds: float = 2.0
     deadline_margin_seconds: float = 2.0
     deadline_lead_seconds: float = 10.0
     max_stretch: float = 0.1

@@ -32,12 +32,13 @@ out; pictures not begun wait for those of their own job, which end.
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable, Iterable
 
 from studio.engine.fairness import Account, LaneWheel, OwnerLedger, Share
+from studio.engine.filling import Filling
 from studio.engine.line import Entry, Line, LineKey
 from studio.engine.policy import Policy
+from studio.engine.ranking import Ranker, Ranking, Tier
 from studio.engine.sample import Bucket, Sample
 
 __all__ = ["Policy", "Scheduler", "StepBatch"]
@@ -55,51 +56,6 @@ class StepBatch:
     @property
     def num_rows(self) -> int:
         return sum(sample.num_rows for sample in self.samples)
-
-
-class _Tier(enum.IntEnum):
-    """The order of preference. A newcomer is `LATER` while newcomers have used up their share."""
-
-    OVERDUE = 1
-    NEWCOMER = 2
-    URGENT = 3
-    ELIGIBLE = 4
-    LATER = 5
-    AHEAD = 6
-
-
-_Key = tuple[_Tier, float, float, float, int]
-_Ranking = list[tuple[_Key, Line]]
-
-
-class _Pass:
-    """A batch being filled."""
-
-    def __init__(self, max_rows: int, seconds: Callable[[int], float]) -> None:
-        self.tiers: dict[Entry, _Tier] = {}
-        self.num_rows = 0
-        self._max_rows = max_rows
-        self._seconds = seconds
-        self._rider_seconds: float | None = None
-
-    def has_room(self, line: Line) -> bool:
-        if not self.tiers:
-            return True
-        if line.key.is_isolated or self.num_rows + line.key.num_rows > self._max_rows:
-            return False
-        return not next(iter(self.tiers)).line.key.is_isolated
-
-    def has_room_for_rider(self, line: Line, max_stretch: float) -> bool:
-        """Whether the pass stays within its length before riders, or nearly so."""
-        if not self.has_room(line):
-            return False
-        if self._rider_seconds is None:
-            self._rider_seconds = self._seconds(self.num_rows) * (1 + max_stretch)
-        return self._seconds(self.num_rows + line.key.num_rows) <= self._rider_seconds
-
-    def take(self, entry: Entry, tier: _Tier) -> None:
-        self.tiers[entry] = tier
-        self.num_rows += entry.line.key.num_rows
 
 
 class Scheduler:
@@ -133,6 +89,9 @@ class Scheduler:
         self._ageing: tuple[dict[Entry | Line, None], ...] = ({}, {})
         self._overdue_share = Share(policy.ageing_share)
         self._newcomer_share = Share(policy.burst_share, credit=policy.quantum_seconds)
+        self._ranker = Ranker(
+            policy, self._ledgers, self._newcomer_share, max_rows=max_rows, seconds=seconds
+        )
         self._last: tuple[Entry, ...] = ()
 
     def __len__(self) -> int:
@@ -184,7 +143,7 @@ class Scheduler:
         if not self._entries:
             return None
         interactive, bulk = self._by_class
-        ranking = self._rank(interactive or bulk, now)
+        ranking = self._ranker.rank(interactive or bulk, now)
         overdue = self._overdue() if self._overdue_share.is_open else []
         lane = overdue[0].line.key.lane if overdue else self._choose(ranking)
         filled = self._fill(lane, overdue, ranking)
@@ -247,53 +206,10 @@ class Scheduler:
         found.sort(key=lambda item: item[0])
         return [entry for _, entry in found]
 
-    def _rank(self, lines: Iterable[Line], now: float) -> _Ranking:
-        """Lines with their order of preference, no two alike; a newcomer's twice, since one of its
-        pictures goes ahead.
-        """
-        policy = self._policy
-        ranking: _Ranking = []
-        floors = [ledger.floor for ledger in self._ledgers]
-        is_open = self._newcomer_share.is_open
-        for line in lines:
-            key, at, number = line.key, line.arrived_at, line.number
-            lead = line.account.service - floors[key.is_bulk]
-            left = line.num_left * key.num_rows
-            if (
-                line.deadline is not None
-                and lead <= policy.deadline_lead_seconds
-                and self._is_urgent(line, line.deadline - now)
-            ):
-                ranking.append(((_Tier.URGENT, line.deadline, left, at, number), line))
-            elif lead > policy.quantum_seconds:
-                ranking.append(((_Tier.AHEAD, lead, left, at, number), line))
-            elif key.is_bulk or line.num_steps >= policy.burst_evaluations or is_open:
-                ranking.append(((_Tier.ELIGIBLE, -key.priority, left, at, number), line))
-            else:
-                ranking.append(((_Tier.LATER, -key.priority, left, at, number), line))
-            if (
-                is_open
-                and not key.is_bulk
-                and line.num_steps < policy.burst_evaluations
-                and lead <= policy.quantum_seconds
-            ):
-                ranking.append(((_Tier.NEWCOMER, at, 0, 0, number), line))
-        return ranking
-
-    def _is_urgent(self, line: Line, seconds_left: float) -> bool:
-        """Whether a deadline can still be met, but only if the line is preferred from here on."""
-        lane, num_rows = line.key.lane, line.key.num_rows
-        max_rows = self._max_rows(lane)
-        full = self._seconds(lane, max(max_rows, num_rows))
-        work = line.num_left * num_rows * full / max(max_rows, num_rows)
-        least = max(work, line.longest * self._seconds(lane, num_rows))
-        likely = max(work, line.longest * full)
-        return least <= seconds_left <= likely + self._policy.deadline_margin_seconds
-
-    def _choose(self, ranking: _Ranking) -> Bucket:
+    def _choose(self, ranking: Ranking) -> Bucket:
         """The lane of the next pass, where nothing is overdue."""
         (tier, first, *_), line = min(ranking)
-        if tier < _Tier.ELIGIBLE:
+        if tier < Tier.ELIGIBLE:
             return line.key.lane
         if len(self._lanes) == 1:
             return self._wheel.choose(self._lanes)
@@ -301,31 +217,31 @@ class Scheduler:
             {line.key.lane for key, line in ranking if key[0] == tier and key[1] == first}
         )
 
-    def _fill(self, lane: Bucket, overdue: list[Entry], ranking: _Ranking) -> _Pass:
-        filled = _Pass(self._max_rows(lane), lambda num_rows: self._seconds(lane, num_rows))
+    def _fill(self, lane: Bucket, overdue: list[Entry], ranking: Ranking) -> Filling:
+        filled = Filling(self._max_rows(lane), lambda num_rows: self._seconds(lane, num_rows))
         members = self._lanes[lane]
         for entry in overdue:
             if entry.line in members and filled.has_room(entry.line):
-                filled.take(entry, _Tier.OVERDUE)
-        is_wanted = any(key[0] < _Tier.AHEAD and line not in members for key, line in ranking)
+                filled.take(entry, Tier.OVERDUE)
+        is_wanted = any(key[0] < Tier.AHEAD and line not in members for key, line in ranking)
         for (tier, *_), line in sorted(item for item in ranking if item[1] in members):
             for entry in line:
                 if entry in filled.tiers:
                     continue
-                if tier is _Tier.AHEAD and is_wanted:
+                if tier is Tier.AHEAD and is_wanted:
                     if not filled.has_room_for_rider(line, self._policy.max_stretch):
                         return filled
                 elif not filled.has_room(line):
-                    is_wanted = is_wanted or tier < _Tier.AHEAD
+                    is_wanted = is_wanted or tier < Tier.AHEAD
                     break
                 filled.take(entry, tier)
-                if tier is _Tier.NEWCOMER:
+                if tier is Tier.NEWCOMER:
                     break
         return filled
 
-    def _add_riders(self, filled: _Pass, lines: Iterable[Line], now: float) -> None:
+    def _add_riders(self, filled: Filling, lines: Iterable[Line], now: float) -> None:
         """Let bulk work into a pass while interactive work waits."""
-        for (tier, *_), line in sorted(self._rank(lines, now)):
+        for (tier, *_), line in sorted(self._ranker.rank(lines, now)):
             for entry in line:
                 if entry in filled.tiers:
                     continue
@@ -333,7 +249,7 @@ class Scheduler:
                     break
                 filled.take(entry, tier)
 
-    def _charge(self, lane: Bucket, filled: _Pass, ranking: _Ranking) -> None:
+    def _charge(self, lane: Bucket, filled: Filling, ranking: Ranking) -> None:
         seconds = self._seconds(lane, filled.num_rows)
         self._compute += seconds
         self._wheel.charge(lane, seconds)
@@ -342,11 +258,11 @@ class Scheduler:
         for entry, tier in filled.tiers.items():
             line = entry.line
             part = seconds * line.key.num_rows / filled.num_rows
-            if tier is _Tier.OVERDUE:
+            if tier is Tier.OVERDUE:
                 overdue_seconds += part
-            elif tier in (_Tier.NEWCOMER, _Tier.LATER):
+            elif tier in (Tier.NEWCOMER, Tier.LATER):
                 newcomer_seconds += part
-            is_urgent = tier is _Tier.URGENT
+            is_urgent = tier is Tier.URGENT
             lead = self._policy.deadline_lead_seconds if is_urgent else self._policy.quantum_seconds
             _, charged, longest = charges.get(line.account, (False, 0.0, 0.0))
             charges[line.account] = (line.key.is_bulk, charged + part, max(longest, lead))
@@ -354,17 +270,9 @@ class Scheduler:
         for account, (is_bulk, charged, lead) in charges.items():
             self._ledgers[is_bulk].charge(account, charged, lead=lead)
         self._overdue_share.book(overdue_seconds, seconds - overdue_seconds)
-        if newcomer_seconds and not self._is_anyone_in_the_middle(ranking):
+        if newcomer_seconds and not self._ranker.holds_up(ranking):
             newcomer_seconds, seconds = 0.0, seconds - newcomer_seconds
         self._newcomer_share.book(newcomer_seconds, seconds - newcomer_seconds)
-
-    def _is_anyone_in_the_middle(self, ranking: _Ranking) -> bool:
-        """Whether work that newcomers hold up was waiting."""
-        return any(
-            key[0] in (_Tier.URGENT, _Tier.ELIGIBLE)
-            and line.num_steps >= self._policy.burst_evaluations
-            for key, line in ranking
-        )
 
     def _mark(self, entry: Entry) -> None:
         """It steps now: it, and what waits behind it in its line, begin to age anew."""
