@@ -4,8 +4,8 @@
         job = studio.submit(Brief(subject="mug", color="red"))
 
 It owns no state of its own: jobs and pictures are the store's, latents the engine's, progress the
-board's. Here they are wired: events of the engine become rows and files, and free places in the
-engine are filled from the queue.
+board's, which jobs the engine holds the dispatcher's. Here they are wired: events of the engine
+become rows and files, and free places in the engine are filled from the queue.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import contextlib
 import dataclasses
 import io
 import logging
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,65 +24,68 @@ from PIL import Image
 from studio.brief import Brief
 from studio.compose import compose, compose_prompt
 from studio.config import Config
+from studio.control_images import ControlImages
+from studio.dispatcher import Dispatcher
 from studio.engine.layout import check_folder
 from studio.engine.manager import Health, LoadModel, Manager, State
-from studio.errors import BadBrief, Conflict, NotFound, NotReady
+from studio.errors import BadBrief, Conflict, NotFound, NotReady, Unavailable
+from studio.estimates import Estimates
 from studio.events import Cancelled, Event, Failed, Finished, Started, Stepped
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus, new_id
-from studio.live import LiveBoard, LivePicture
+from studio.job_view import JobView
+from studio.live import LiveBoard
 from studio.model_card import ModelCard
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
+from studio.request import Request
 from studio.store import Store
-from studio.terms import LOCAL_OWNER
+from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
 
 if TYPE_CHECKING:
     from studio.engine.model import Model
 
-MAX_HANDED = 8
-"""Jobs the engine holds at a time. More would only make it harder to put another before them."""
+CLOSE_SECONDS = 10.0
+"""How long the engine's last step is waited for."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class JobView:
-    """A job as a person follows it.
-
-    `num_ahead` jobs come before it; `seconds_left` is an estimate until its last picture, `None`
-    while nothing can be said. `live` and `images` are by picture index.
-    """
-
-    job: Job
-    num_ahead: int
-    seconds_left: float | None
-    live: dict[int, LivePicture]
-    images: dict[int, ImageRecord]
 
 
 class Studio:
     """Built by `open`; every method may be called from any thread."""
 
     def __init__(
-        self, config: Config, *, card: ModelCard, presets: Presets, store: Store, load: LoadModel
+        self,
+        config: Config,
+        *,
+        card: ModelCard,
+        presets: Presets,
+        store: Store,
+        load: LoadModel | None,
     ) -> None:
         self.config = config
         self.card = card
         self.presets = presets
         self._store = store
         self._board = LiveBoard()
-        self._filling = threading.Lock()
-        self._handed: set[str] = set()
+        self._is_stopping = False
+        self._is_drained = False
         self._pictures = Pictures(config.data_dir, config.min_free_bytes)
+        self._controls = ControlImages(config.data_dir)
+        self._dispatcher = Dispatcher(store, self._hand)
         self._manager = Manager(
-            load,
+            load or _loader(config),
             on_event=self._hear,
-            on_ready=self._fill_engine,
+            on_ready=self._dispatcher.open,
+            load_control=self._controls.load,
             precision=config.precision,
             max_rows=config.max_rows,
+            backend=config.backend,
+            folder=config.model if load is None else None,
+            cache_dir=config.cache_dir,
         )
+        self._estimates = Estimates(store, self._board, self._manager.picture_seconds)
         self._recorder = Recorder(
             store,
             self._pictures,
@@ -115,9 +117,7 @@ class Studio:
         with Store.open(config.data_dir) as store:
             for job in store.recover():
                 log.warning("job %s was interrupted: now %s", job.id, job.status)
-            studio = cls(
-                config, card=card, presets=presets, store=store, load=load or _loader(config)
-            )
+            studio = cls(config, card=card, presets=presets, store=store, load=load)
             studio._pictures.remove_leftovers()
             studio._recorder.start()
             if is_started:
@@ -127,12 +127,25 @@ class Studio:
             finally:
                 studio._close()
 
+    def drain(self) -> None:
+        """Take nothing new, finish the pictures begun for at most `config.drain_seconds`, stop.
+
+        Blocks meanwhile; what is left over is queued again when the studio is closed.
+        """
+        self._is_stopping = True
+        self._dispatcher.close()
+        self._board.notify()
+        self._manager.close(CLOSE_SECONDS, drain_seconds=self.config.drain_seconds)
+        self._is_drained = True
+        self._board.notify()
+
     def _close(self) -> None:
         """Stop between two steps; what was running is queued again, not counted as a crash."""
-        self._manager.close()
+        self._is_stopping = True
+        self._dispatcher.close()
+        self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._recorder.close()
-        for job in self._store.jobs(statuses=[JobStatus.RUNNING], limit=10_000):
-            self._store.requeue(job.id)
+        self._store.put_back_running()
 
     def start(self) -> None:
         """Begin loading the model; only for a studio opened without `is_started`, and only once."""
@@ -143,6 +156,11 @@ class Studio:
     @property
     def health(self) -> Health:
         return self._manager.health
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the studio is on its way down: it takes no new job."""
+        return self._is_stopping
 
     @property
     def manager(self) -> Manager:
@@ -161,49 +179,114 @@ class Studio:
         """Tokens the prompt takes and the most the model reads; `None` while it is not loaded."""
         return self._manager.num_tokens(prompt)
 
-    def submit(self, brief: Brief, owner: str = LOCAL_OWNER) -> Job:
-        """Check the brief and put it in the queue.
+    def submit(
+        self,
+        brief: Brief,
+        owner: str = LOCAL_OWNER,
+        *,
+        service_class: ServiceClass = ServiceClass.INTERACTIVE,
+        priority: int = 0,
+        deadline_at: float | None = None,
+    ) -> Job:
+        """Check the brief and put it in the queue; how it is served is told by `Terms`.
 
         Raises:
-            BadInput: a field cannot be used.
-            QueueFull, NotReady, StorageFull: not now, and why.
+            BadInput: a field or a term cannot be used, or the device could never draw it.
+            QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
         request = compose(brief, self.presets, self.card, max_num_images=self.config.max_num_images)
+        terms = checked_terms(
+            owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
+        )
+        self._check_is_open()
+        self._check_tokens(request)
+        self._manager.check_fits(request)
+        self._pictures.check_room()
+        job = Job(
+            id=new_id(),
+            brief=brief,
+            request=request,
+            created_at=time.time(),
+            **dataclasses.asdict(terms),
+        )
+        self._store.add_job(
+            job,
+            max_queued=self.config.max_queued_jobs,
+            max_queued_per_owner=self.config.max_queued_per_owner,
+            seconds_until_free=self._estimates.until_free,
+        )
+        self._board.notify()
+        self._dispatcher.fill()
+        return job
+
+    def _check_is_open(self) -> None:
+        if self._is_stopping:
+            raise Unavailable("The studio is shutting down: try again when it is back.")
         if self.health.state is State.FAILED:
             raise NotReady(self.health.message)
-        for field, text in (
-            ("notes", request.prompt),
-            ("negative_presets", request.negative_prompt),
+
+    def _check_tokens(self, request: Request) -> None:
+        """A longer text would be cut off unseen."""
+        for field, name, text in (
+            ("notes", "prompt", request.prompt),
+            ("negative_presets", "negative prompt", request.negative_prompt),
         ):
             counted = self.num_tokens(text)
             if counted is not None and counted[0] > counted[1]:
                 raise BadBrief(
                     field,
-                    f"The {'prompt' if field == 'notes' else 'negative prompt'} takes {counted[0]} "
-                    f"tokens and the model reads {counted[1]}: use fewer or shorter words.",
+                    f"The {name} takes {counted[0]} tokens and the model reads {counted[1]}: use "
+                    "fewer or shorter words.",
                 )
-        self._pictures.check_room()
-        job = Job(id=new_id(), owner=owner, brief=brief, request=request, created_at=time.time())
-        self._store.add_job(job, max_queued=self.config.max_queued_jobs)
-        self._board.notify()
-        self._fill_engine()
-        return job
 
-    def cancel(self, job_id: str, owner: str = LOCAL_OWNER) -> None:
-        """Stop a job; pictures already finished stay. A job that is over is left as it is."""
+    def cancel(self, job_id: str, owner: str = LOCAL_OWNER, *, after_picture: bool = False) -> None:
+        """Stop a job, now or when its pictures begun so far are done.
+
+        Pictures already finished stay. A job that is over is left as it is.
+        """
         job = self._store.job(job_id, owner=owner)
-        if job.status.is_active:
-            # The mark comes first: whatever the engine still says of the job finds it closed.
-            with contextlib.suppress(Conflict):
+        if not job.status.is_active:
+            return
+        # The mark comes first: whatever the engine still says of the job finds it closed.
+        stop = self._manager.cancel
+        with contextlib.suppress(Conflict):
+            if not after_picture:
                 self._store.mark_cancelled(job_id)
-            self._manager.cancel(job_id)
+            elif self._store.mark_stopping(job_id):
+                stop = self._manager.stop_after_picture
+        self._dispatcher.tell(job_id, lambda: stop(job_id))
+        self._board.notify()
+
+    def skip(self, job_id: str, index: int | None = None, owner: str = LOCAL_OWNER) -> None:
+        """Leave out one picture of a job: the one furthest along unless `index` says which.
+
+        The others go on. A picture that is drawn already is left as it is.
+
+        Raises:
+            BadInput: the job has no such picture.
+            Conflict: the job is over.
+        """
+        self._store.job(job_id, owner=owner)
+        if index is None:
+            index = self._furthest_index(job_id)
+        chosen = index
+        if self._store.skip(job_id, chosen):
+            self._dispatcher.tell(job_id, lambda: self._manager.skip(job_id, chosen))
             self._board.notify()
+
+    def _furthest_index(self, job_id: str) -> int:
+        missing = self._store.missing_indices(job_id)
+        live = self._board.pictures(job_id)
+        drawn = [picture for index, picture in live.items() if index in missing]
+        if drawn:
+            return max(drawn, key=lambda picture: (picture.step, -picture.index)).index
+        return min(missing, default=0)
 
     def retry(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
         """Queue a failed or cancelled job again; only its missing pictures are drawn."""
         job = self._store.retry(job_id, owner=owner)
         self._board.notify()
-        self._fill_engine()
+        self._dispatcher.fill()
         return job
 
     def job(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
@@ -230,13 +313,20 @@ class Studio:
         live = self._board.pictures(job_id)
         images = self._store.images(job_id=job_id, release=None, limit=job.request.num_images)
         num_ahead = self._store.num_ahead(job_id) if job.status is JobStatus.QUEUED else 0
+        gone = {image.index for image in images} | set(job.skipped)
+        seconds = self._estimates.of(job, job.request.num_images - len(gone))
         return JobView(
             job=job,
             num_ahead=num_ahead,
-            seconds_left=self._estimate(job),
+            seconds_waiting=None if seconds is None else seconds[0],
+            seconds_running=None if seconds is None else seconds[1],
             live=live,
             images={image.index: image for image in images},
         )
+
+    def seconds_of_work(self) -> float | None:
+        """All that waits or runs, in device time; `None` while the device's speed is not known."""
+        return self._estimates.total()
 
     def images(
         self, owner: str = LOCAL_OWNER, *, limit: int = 50, before: str | None = None
@@ -272,7 +362,7 @@ class Studio:
                 return self.view(job_id, job.owner)
             self._board.wait(left, since=version)
 
-    # What the engine says. `_hear` and `_fill_engine` (by `on_ready`) run in the engine's thread.
+    # What the engine says and is given. `_hear`, and `_hand` at first, run in the engine's thread.
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -288,34 +378,11 @@ class Studio:
     def _recorded(self, event: Event) -> None:
         """In the recorder's thread: an event is on disk."""
         if isinstance(event, Finished | Failed | Cancelled):
-            with self._filling:
-                self._handed.discard(event.job_id)
-            self._fill_engine()
+            self._dispatcher.release(event.job_id)
         self._board.update(event)
 
-    def _fill_engine(self) -> None:
-        """Hand waiting jobs to the engine, oldest first, while it holds few."""
-        if not self.health.is_ready:
-            return
-        with self._filling:
-            while len(self._handed) < MAX_HANDED:
-                job = self._store.next_queued(exclude=self._handed)
-                if job is None:
-                    return
-                self._handed.add(job.id)
-                done = self._store.image_indices(job.id)
-                missing = [i for i in range(job.request.num_images) if i not in done]
-                self._manager.submit(job.id, job.request, missing)
-
-    def _estimate(self, job: Job) -> float | None:
-        """Seconds until the job's last picture: steps to run, in it and before it, times the step
-        measured at warm-up.
-        """
-        step_seconds = self.health.step_seconds
-        if not job.status.is_active or not step_seconds:
-            return None
-        num_steps = self._store.num_steps_ahead(job.id) - self._board.num_steps()
-        return max(1, num_steps) * step_seconds
+    def _hand(self, job: Job, indices: Sequence[int]) -> None:
+        self._manager.submit(job.id, job.request, indices, terms=job.terms)
 
 
 def _loader(config: Config) -> LoadModel:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, cast
 
-from studio import __version__
+from studio import __version__, models_command
 from studio.brief import Brief
-from studio.config import PRECISIONS, Config
+from studio.config import BACKENDS, PRECISIONS, Config
 from studio.errors import BadConfig, StudioError
 
 EXIT_INTERRUPTED = 130
@@ -50,6 +50,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_serve(commands)
     _add_generate(commands)
+    models_command.add_parser(cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands))
     if wants_bench:
         from studio import bench
 
@@ -71,6 +72,12 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (7860); 0 takes a free one")
     parser.add_argument("--data-dir", metavar="DIR", help="where pictures and the queue are kept")
+    parser.add_argument(
+        "--drain-seconds",
+        metavar="N",
+        help="asked to stop by SIGTERM, finish the pictures begun for at most N seconds (0) and be "
+        "gone at most 15 s later; the rest stays in the queue",
+    )
     _add_model_options(parser)
     parser.set_defaults(run=_serve)
 
@@ -112,6 +119,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (auto: the fastest)"
     )
+    parser.add_argument(
+        "--backend", metavar="B", help=f"one of {', '.join(BACKENDS)} (auto: the fastest)"
+    )
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -119,8 +129,10 @@ def _serve(options: argparse.Namespace) -> None:
         host=options.host,
         port=_port(options.port),
         data_dir=options.data_dir,
+        drain_seconds=_seconds(options.drain_seconds),
         model=options.model,
         precision=options.precision,
+        backend=options.backend,
     )
     from studio.server import serve
 
@@ -128,7 +140,9 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    config = Config.from_environ(model=options.model, precision=options.precision)
+    config = Config.from_environ(
+        model=options.model, precision=options.precision, backend=options.backend
+    )
     brief = Brief(
         subject=options.subject,
         material=options.material,
@@ -152,6 +166,14 @@ def _port(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise BadConfig(f"The port {text!r} is no number: choose one from 1 to 65535.")
     return int(text[:6])
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise BadConfig(f"The --drain-seconds {text!r} are no whole number: give one, such as 30.")
+    return int(text[:9])
 
 
 def _complain(sentence: str) -> None:

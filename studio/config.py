@@ -15,11 +15,19 @@ from pathlib import Path
 from studio.errors import BadConfig
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+BACKENDS = ("auto", "torch", "openvino")
+MAX_DRAIN_SECONDS = 3600
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Where pictures and the queue live unless told otherwise (XDG base directories)."""
     base = environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "vitrine"
+
+
+def default_cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where what can be made again is kept: compiled plans, measured speeds."""
+    base = environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "vitrine"
 
 
@@ -35,7 +43,8 @@ class Config:
     """Settings. Sizes are in bytes, times in seconds.
 
     `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
-    the disk: below it no job is accepted.
+    the disk: below it no job is accepted. `max_queued_per_owner` keeps one person from filling the
+    queue. Asked to stop, the server finishes the pictures begun for at most `drain_seconds`.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
@@ -43,8 +52,12 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 7860
     precision: str = "auto"
+    backend: str = "auto"
+    cache_dir: Path = dataclasses.field(default_factory=default_cache_dir)
+    drain_seconds: int = 0
     max_rows: int = 0
     max_queued_jobs: int = 10_000
+    max_queued_per_owner: int = 5_000
     max_num_images: int = 16
     min_free_bytes: int = 64 * 2**20
 
@@ -54,9 +67,18 @@ class Config:
                 f"The precision {self.precision!r} is not known: choose one of "
                 f"{', '.join(PRECISIONS)}."
             )
+        if self.backend not in BACKENDS:
+            raise BadConfig(
+                f"The backend {self.backend!r} is not known: choose one of {', '.join(BACKENDS)}."
+            )
+        if not 0 <= self.drain_seconds <= MAX_DRAIN_SECONDS:
+            raise BadConfig(
+                f"{self.drain_seconds} seconds to finish pictures in are too many: choose at most "
+                f"{MAX_DRAIN_SECONDS:,}."
+            )
         if not 0 <= self.port <= 65535:
             raise BadConfig(f"Port {self.port} does not exist: choose one from 1 to 65535.")
-        for name in ("max_queued_jobs", "max_num_images"):
+        for name in ("max_queued_jobs", "max_queued_per_owner", "max_num_images"):
             if getattr(self, name) < 1:
                 raise BadConfig(f"VITRINE_{name.upper()} must be 1 or more, not 0.")
         if not _is_loopback(self.host):
@@ -80,7 +102,7 @@ class Config:
             if environ.get(name):
                 values[field.name] = _parse(name, environ[name], is_number=field.type == "int")
         values |= {name: value for name, value in overrides.items() if value is not None}
-        for name in ("data_dir", "model"):
+        for name in ("data_dir", "cache_dir", "model"):
             if name in values:
                 values[name] = _path(name, str(values[name]))
         return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__

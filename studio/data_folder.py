@@ -1,7 +1,8 @@
 """`FolderLock`: the data folder, created, writable and held by one studio at a time.
 
-Also the one translation of an `OSError` met in that folder into the studio's errors. This file
-knows nothing of what is kept in the folder: rows are the store's, pictures are `Pictures`'.
+Also how a file in it is written whole, and the one translation of an `OSError` met there into the
+studio's errors. This file knows nothing of what is kept in the folder: rows are the store's,
+pictures are `Pictures`'.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from studio.errors import BadDataFolder, StorageFull
 
 LOCK_NAME = "studio.lock"
+PART = ".part"
+"""The end of the name of a file that is being written."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ELSEWHERE = "choose another with --data-dir (or VITRINE_DATA_DIR)"
@@ -78,3 +81,28 @@ class FolderLock:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write under another name, then rename; a reader of `path` finds all of it or nothing."""
+    part = path.with_name(f".{path.name}{PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a rename is only on disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -19,17 +19,19 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
 from studio.data_folder import storage_error
+from studio.durations import about
 from studio.engine.layout import check_folder
 from studio.engine.manager import LoadModel
 from studio.errors import BadConfig, GenerationFailed, StorageFull
 from studio.file_names import slug
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
+from studio.job_view import JobView
 from studio.model_card import ModelCard
 from studio.presets import load_presets
 from studio.verdict import Release
@@ -74,6 +76,7 @@ def _follow(studio: Studio, job_id: str, out: Path, lines: TextIO) -> list[Path]
     request = view.job.request
     with tqdm(total=request.num_images * request.num_steps, unit="step", leave=False) as bar:
         while True:
+            bar.set_postfix_str(about(view.seconds_left), refresh=False)
             bar.update(_num_steps_done(view) - bar.n)
             for index, image in sorted(view.images.items()):
                 if index not in written and image.release is Release.RELEASED:

@@ -35,7 +35,8 @@ class JobStatus(enum.StrEnum):
 class Job:
     """One row of the queue. Times are Unix seconds; `attempts` counts how often it was started.
 
-    A job that `is_stopping` ends when the pictures begun so far are done.
+    A job that `is_stopping` ends when the pictures begun so far are done. `skipped` are the indices
+    of the pictures that were left out on request.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Job:
     priority: int = 0
     deadline_at: float | None = None
     is_stopping: bool = False
+    skipped: tuple[int, ...] = ()
 
     @property
     def terms(self) -> Terms:

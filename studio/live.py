@@ -16,6 +16,7 @@ from studio.events import (
     Finished,
     PictureFinished,
     Pixels,
+    Skipped,
     Stepped,
 )
 
@@ -45,7 +46,7 @@ class LiveBoard:
             if isinstance(event, Stepped):
                 self._step(event)
                 return  # a row would be read for nothing at every step
-            if isinstance(event, PictureFinished):
+            if isinstance(event, PictureFinished | Skipped):
                 self._jobs.get(event.job_id, {}).pop(event.index, None)
             elif isinstance(event, Finished | Failed | Cancelled):
                 self._jobs.pop(event.job_id, None)
@@ -70,11 +71,6 @@ class LiveBoard:
         """The pictures of a job that are being drawn, by index."""
         with self._changed:
             return dict(self._jobs.get(job_id, {}))
-
-    def num_steps(self) -> int:
-        """Steps done, over all pictures in flight."""
-        with self._changed:
-            return sum(p.step for pictures in self._jobs.values() for p in pictures.values())
 
     def _wake(self) -> None:
         self._version += 1

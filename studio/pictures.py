@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,14 +19,13 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from studio.data_folder import storage_error
+from studio.data_folder import PART, storage_error, sync_folder, write_whole
 from studio.errors import NotFound, StorageFull
 from studio.events import Pixels
 from studio.image_record import ImageRecord
 from studio.verdict import Release
 
 _FOLDERS = {Release.RELEASED: "pictures", Release.HELD: "held", Release.REJECTED: "held"}
-_PART = ".part"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -79,8 +77,8 @@ class Pictures:
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
-                _sync_folder(self._data_dir)
-            _write_whole(path, content)
+                sync_folder(self._data_dir)
+            write_whole(path, content)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
         return hashlib.sha256(content).hexdigest(), str(path.relative_to(self._data_dir))
@@ -94,7 +92,7 @@ class Pictures:
         leftovers = [
             path
             for folder in set(_FOLDERS.values())
-            for path in (self._data_dir / folder).glob(f".*{_PART}")
+            for path in (self._data_dir / folder).glob(f".*{PART}")
         ]
         for path in leftovers:
             path.unlink(missing_ok=True)
@@ -120,28 +118,3 @@ def _encode(pixels: Pixels, metadata: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGB").save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, then rename; a reader of `path` finds all of it or nothing."""
-    part = path.with_name(f".{path.name}{_PART}")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable: a rename is only on disk when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,7 @@
 """`Recorder`: turns the engine's events into rows and files, in order, in a thread of its own.
 
     PictureFinished ─▶ verdict ─▶ file, whole ─▶ row          (and nothing is seen before the row)
-    Finished, Failed ─▶ the job's last state
+    Skipped ─▶ the job's row               Finished, Failed, Cancelled ─▶ the job's last state
 
 So the engine's thread never waits for a disk, except once a job: `Started` is committed before the
 first forward pass, since a job that kills the process must be counted.
@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from studio import __version__
 from studio.errors import Conflict, StudioError
-from studio.events import Event, Failed, Finished, PictureFinished
+from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Skipped
 from studio.image_record import ImageRecord
 from studio.job import Job
 from studio.model_card import ModelCard
@@ -87,7 +87,11 @@ class Recorder:
             self._store.mark_succeeded(event.job_id)
         elif isinstance(event, Failed):
             self._store.mark_failed(event.job_id, event.message)
-        # Nothing on `Cancelled`: whoever cancels marks the row first, and may have retried since.
+        elif isinstance(event, Skipped):
+            self._store.skip(event.job_id, event.index)
+        elif isinstance(event, Cancelled):
+            # A job that was cancelled outright is marked already, and may be queued again by now.
+            self._store.mark_left(event.job_id)
 
     def _keep(self, event: PictureFinished) -> None:
         job = self._store.job(event.job_id)

@@ -29,8 +29,9 @@ def row_of_job(job: Job) -> dict[str, Any]:
     """
     row = {name: getattr(job, name) for name in _JOB_COLUMNS}
     brief, request = json.dumps(job.brief.to_dict()), json.dumps(job.request.to_dict())
-    num_steps = job.request.num_steps * job.request.num_images
-    return row | {"brief": brief, "request": request, "num_steps_left": num_steps}
+    row |= {"brief": brief, "request": request, "skipped": json.dumps(job.skipped)}
+    num_images = job.request.num_images - len(job.skipped)
+    return row | {"num_steps_left": job.request.num_steps * num_images}
 
 
 def job_of_row(row: Mapping[str, Any]) -> Job:
@@ -41,7 +42,24 @@ def job_of_row(row: Mapping[str, Any]) -> Job:
     values["status"] = JobStatus(row["status"])
     values["service_class"] = ServiceClass(row["service_class"])
     values["is_stopping"] = bool(row["is_stopping"])
+    values["skipped"] = tuple(json.loads(row["skipped"]))
     return Job(**values)
+
+
+def request_of_work(work: str) -> Request:
+    """A request that takes as long as those with this `work`, the column of that name: `bare`."""
+    values = json.loads(work) | {"prompt": "", "seed": 0}
+    if values.get("control"):
+        values["control"]["image_digest"] = ""
+    return Request.from_dict(values)
+
+
+def bare(request: Request) -> Request:
+    """The request without what makes no picture slower or faster."""
+    control = request.control and dataclasses.replace(request.control, image_digest="")
+    return dataclasses.replace(
+        request, prompt="", negative_prompt="", seed=0, num_images=1, control=control
+    )
 
 
 def row_of_image(record: ImageRecord) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -96,7 +97,7 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
         listen(config.host, config.port) as listener,
         Studio.open(config, is_started=False) as studio,
     ):
-        server = uvicorn.Server(uvicorn_config(create_app(studio)))
+        server = _Server(uvicorn_config(create_app(studio)), studio)
         studio.start()  # after the page is built: loading takes the interpreter from it
         address = f"http://{_in_url(config.host)}:{listener.getsockname()[1]}"
         say(f"Vitrine is at {address} (Ctrl-C stops it).")
@@ -109,6 +110,30 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+class _Server(uvicorn.Server):
+    """Asked to stop by SIGTERM it first drains the studio, and goes on answering meanwhile.
+
+    A second signal, and Ctrl-C, end it at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self._studio = studio
+        self._drains: threading.Thread | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGTERM or self._drains or not self._studio.config.drain_seconds:
+            super().handle_exit(sig, frame)
+            return
+
+        def drain() -> None:
+            self._studio.drain()
+            uvicorn.Server.handle_exit(self, sig, frame)
+
+        self._drains = threading.Thread(target=drain, name="drain", daemon=True)
+        self._drains.start()
 
 
 def uvicorn_config(app: FastAPI) -> uvicorn.Config:
@@ -185,13 +210,16 @@ def _health(studio: Studio) -> JSONResponse:
     health = studio.health
     headers = {"Cache-Control": "no-store"}
     if health.is_ready:
-        facts = {
+        facts: dict[str, object] = {
             "model": health.model,
             "model_digest": health.model_digest,
             "backend": health.backend,
             "precision": health.precision,
             "step_seconds": round(health.step_seconds, 4),
+            "num_active_jobs": studio.num_active(),
         }
+        if (seconds := studio.seconds_of_work()) is not None:
+            facts["seconds_of_work"] = round(seconds, 1)
         return JSONResponse({"status": "ready", **facts}, headers=headers)
     over = (State.FAILED, State.STOPPED)
     status = str(health.state) if health.state in over else "warming"

@@ -16,10 +16,17 @@ from studio.errors import Conflict, NotFound
 from studio.job import Job, JobStatus
 from studio.rows import job_of_row
 
+NEXT_POSITION = "(SELECT COALESCE(MAX(position), 0) + 1 FROM jobs)"
+"""The end of the queue, as an expression."""
 
-def num_queued(db: Database) -> int:
-    """How many jobs wait."""
-    return count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued'")
+_KINDS = {JobStatus.SUCCEEDED: "finished"}
+
+
+def num_queued(db: Database, owner: str | None = None) -> int:
+    """How many jobs wait, of everybody or of one owner."""
+    if owner is None:
+        return count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued'")
+    return count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued' AND owner = ?", owner)
 
 
 def count(db: Database, sql: str, *parameters: Any) -> int:
@@ -54,6 +61,54 @@ def set_status(db: Database, job_id: str, status: JobStatus, **changes: Any) -> 
     changes = {"status": status, **changes}
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     db.execute(f"UPDATE jobs SET {assignments} WHERE id = :id", {**changes, "id": job_id})
+
+
+def finish(
+    db: Database,
+    job_id: str,
+    sources: Collection[JobStatus],
+    target: JobStatus,
+    error: str | None = None,
+) -> None:
+    """Close a job in one of `sources`, with its event, or raise `Conflict`."""
+    move(db, job_id, sources, target, error=error, finished_at=time.time())
+    data = None if error is None else {"message": error}
+    insert_event(db, job_id, _KINDS.get(target, str(target)), data)
+
+
+def put_back(db: Database, job: Job, **changes: Any) -> None:
+    """Leave a running job as the next start is to find it: over, or queued in its old place."""
+    if not close_if_over(db, job):
+        set_status(db, job.id, JobStatus.QUEUED, **changes)
+        insert_event(db, job.id, "queued")
+
+
+def close_if_over(db: Database, job: Job) -> bool:
+    """Close an active job that has nothing left to draw or was to stop; whether it was one.
+
+    It succeeded when what was not skipped is drawn, and that is something; else it was cancelled.
+    """
+    is_drawn = not missing_indices(db, job)
+    if not is_drawn and not job.is_stopping:
+        return False
+    has_images = len(job.skipped) < job.request.num_images
+    target = JobStatus.SUCCEEDED if is_drawn and has_images else JobStatus.CANCELLED
+    finish(db, job.id, (job.status,), target)
+    return True
+
+
+def missing_indices(db: Database, job: Job) -> list[int]:
+    """Which pictures of the job are still to be drawn: neither kept nor skipped."""
+    rows = db.query('SELECT "index" FROM images WHERE job_id = ?', [job.id])
+    gone = {row["index"] for row in rows} | set(job.skipped)
+    return [index for index in range(job.request.num_images) if index not in gone]
+
+
+def count_work_left(db: Database, job_id: str) -> None:
+    """Write down how many denoising steps the job still needs."""
+    job = get_job(db, job_id)
+    num_steps_left = job.request.num_steps * len(missing_indices(db, job))
+    db.execute("UPDATE jobs SET num_steps_left = ? WHERE id = ?", [num_steps_left, job_id])
 
 
 def insert_event(

@@ -53,6 +53,14 @@ class Served:
 Serve = Callable[[Studio], Served]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a studio under test measures is kept apart from what this user's own studio has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def open_studio(tmp_path: Path) -> Iterator[OpenStudio]:
     """`open_studio(step_seconds=…, load=…, **config)`: a studio over the closed-form model."""

@@ -13,6 +13,7 @@ from studio.brief import Brief
 from studio.image_record import ImageRecord
 from studio.job import Job, new_id
 from studio.request import Request
+from studio.store import Store
 from studio.verdict import Release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,3 +65,16 @@ def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def add_jobs(store: Store, num_jobs: int = 1, **changes: Any) -> list[Job]:
+    """Put jobs of `make_job` into the queue; those jobs."""
+    jobs = [make_job(**changes) for _ in range(num_jobs)]
+    for job in jobs:
+        store.add_job(job, max_queued=100_000)
+    return jobs
+
+
+def kinds(store: Store, job: Job) -> list[str]:
+    """What happened to the job, in order."""
+    return [event["kind"] for event in store.events(job.id)]

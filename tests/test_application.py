@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
 from studio.engine.model import Model
-from studio.errors import BadBrief, BadDataFolder, BadInput, NotFound, QueueFull, StorageFull
+from studio.errors import (
+    BadBrief,
+    BadDataFolder,
+    BadInput,
+    NotFound,
+    QueueFull,
+    StorageFull,
+    Unavailable,
+)
 from studio.job import JobStatus
+from studio.job_view import JobView
 from studio.request import Request
+from studio.store import Store
+from studio.terms import ServiceClass, Terms
 
 TIMEOUT = 60.0
 
@@ -166,6 +178,7 @@ def test_what_others_made_is_not_to_be_found(studio: Studio) -> None:
         lambda: studio.job(job.id, "ben"),
         lambda: studio.view(job.id, "ben"),
         lambda: studio.cancel(job.id, "ben"),
+        lambda: studio.skip(job.id, 0, "ben"),
         lambda: studio.retry(job.id, "ben"),
         lambda: studio.preview(job.id, 0, "ben"),
         lambda: studio.image(view.images[0].id, "ben"),
@@ -235,14 +248,121 @@ def test_jobs_are_drawn_in_the_order_they_came(studio: Studio) -> None:
     assert times == sorted(times, key=lambda time: time or 0.0)
 
 
-def test_the_estimate_of_a_waiting_job_counts_those_before_it(tmp_path: Path) -> None:
+def test_waiting_and_running_are_told_apart(tmp_path: Path) -> None:
     with _studio(tmp_path, step_seconds=0.05) as studio:
-        first = studio.submit(Brief(subject="mug", num_steps=100, num_images=2))
-        second = studio.submit(Brief(subject="mug", num_steps=10))
-        waiting = studio.view(second.id)
-        running = studio.view(first.id)
-        assert waiting.seconds_left is not None
-        assert running.seconds_left is not None
-        assert waiting.seconds_left > running.seconds_left
-        for job in (first, second):
+        jobs = [studio.submit(Brief(subject="mug", num_steps=50)) for _ in range(2)]
+        first, second = (studio.view(job.id) for job in jobs)
+        assert first.seconds_waiting == 0.0
+        assert second.seconds_waiting
+        assert second.seconds_running
+        assert second.seconds_left == second.seconds_waiting + second.seconds_running
+        for job in jobs:
             studio.cancel(job.id)
+        assert studio.view(second.job.id).seconds_left is None
+
+
+def test_a_job_is_kept_with_the_terms_it_came_with(studio: Studio) -> None:
+    deadline_at = time.time() + 3600
+    job = studio.submit(
+        Brief(subject="mug"),
+        "anna",
+        service_class=ServiceClass.BULK,
+        priority=2,
+        deadline_at=deadline_at,
+    )
+    terms = studio.job(job.id, "anna").terms
+    assert terms == Terms(
+        owner="anna", service_class=ServiceClass.BULK, priority=2, deadline_at=deadline_at
+    )
+
+
+def test_terms_that_cannot_be_used_leave_nothing_behind(studio: Studio) -> None:
+    with pytest.raises(BadInput, match="from -10 to 10"):
+        studio.submit(Brief(subject="mug"), priority=99)
+    assert studio.jobs() == []
+
+
+def test_one_person_cannot_fill_the_queue(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.05, max_queued_per_owner=1) as studio:
+        running = studio.submit(Brief(subject="mug", num_steps=100))
+        _until_running(studio, running.id)
+        studio.submit(Brief(subject="mug"))
+        with pytest.raises(QueueFull, match=r"Your part .*: try again in about \d+ second"):
+            studio.submit(Brief(subject="mug"))
+        studio.submit(Brief(subject="mug"), owner="anna")
+
+
+def test_a_job_stopped_after_its_picture_keeps_that_picture(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.02) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=16, num_steps=10))
+        _until_running(studio, job.id)
+        studio.cancel(job.id, after_picture=True)
+        assert studio.job(job.id).is_stopping
+        view = studio.wait(job.id, TIMEOUT)
+        assert view.job.status is JobStatus.CANCELLED
+        assert 1 <= len(view.images) < 16
+        studio.retry(job.id)
+        assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
+
+
+def test_a_skipped_picture_is_left_out_and_the_others_are_drawn(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.01) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=4, num_steps=20))
+        _until_running(studio, job.id)
+        studio.skip(job.id, 2)
+        studio.skip(job.id)  # the one that is furthest along
+        view = studio.wait(job.id, TIMEOUT)
+        assert view.job.status is JobStatus.SUCCEEDED
+        assert view.num_skipped == 2
+        assert 2 in view.job.skipped
+        assert sorted(view.images) == [i for i in range(4) if i not in view.job.skipped]
+        kinds = [event["kind"] for event in studio._store.events(job.id)]
+        assert kinds.count("skipped") == 2
+
+
+def test_a_job_whose_pictures_are_all_skipped_is_cancelled(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.05) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=2, num_steps=50))
+        _until_running(studio, job.id)
+        studio.skip(job.id, 0)
+        studio.skip(job.id, 1)
+        assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.CANCELLED
+
+
+def test_pictures_skipped_before_the_engine_is_ready_are_not_drawn(tmp_path: Path) -> None:
+    model = gaussian_model()
+    config = Config(data_dir=tmp_path, cache_dir=tmp_path / "cache", max_rows=4)
+    load = lambda precision, report: model  # noqa: E731
+    with Studio.open(config, card=model.card, load=load, is_started=False) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=3))
+        gone = studio.submit(Brief(subject="mug"))
+        studio.skip(job.id, 1)
+        studio.skip(gone.id)
+        assert studio.job(gone.id).status is JobStatus.CANCELLED
+        studio.start()
+        view = studio.wait(job.id, TIMEOUT)
+        assert (view.job.status, sorted(view.images)) == (JobStatus.SUCCEEDED, [0, 2])
+
+
+def test_a_newcomer_is_not_kept_behind_hundreds_of_jobs_of_another(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.01) as studio:
+        for _ in range(100):
+            studio.submit(Brief(subject="mug", num_steps=50), owner="anna")
+        job = studio.submit(Brief(subject="mug", num_steps=20), owner="ben")
+        view = studio.wait(job.id, TIMEOUT)
+        assert view.job.status is JobStatus.SUCCEEDED
+        assert len(studio.jobs("anna", statuses=[JobStatus.SUCCEEDED], limit=100)) < 50
+
+
+def test_a_studio_that_drains_finishes_its_picture_and_takes_nothing_new(tmp_path: Path) -> None:
+    with _studio(tmp_path, step_seconds=0.02, drain_seconds=30) as studio:
+        job = studio.submit(Brief(subject="mug", num_images=16, num_steps=10))
+        _until_running(studio, job.id)
+        studio.drain()
+        with pytest.raises(Unavailable, match="shutting down"):
+            studio.submit(Brief(subject="mug"))
+    with Store.open(tmp_path) as store:
+        left = store.job(job.id)
+        num_images = len(store.image_indices(job.id))
+        assert (left.status, left.attempts) == (JobStatus.QUEUED, 0)
+        assert 1 <= num_images < 16

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.config import Config, default_data_dir, draft_model_dir
+from studio.config import Config, default_cache_dir, default_data_dir, draft_model_dir
 from studio.errors import BadConfig
 from tests.store_tools import ROOT
 
@@ -26,6 +26,10 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "port": 8000,
         "precision": "float32",
         "max_rows": 4,
+        "backend": "torch",
+        "cache_dir": Path("/tmp/cache"),
+        "drain_seconds": 30,
+        "max_queued_per_owner": 3,
         "max_queued_jobs": 5,
         "max_num_images": 6,
         "min_free_bytes": 7,
@@ -56,6 +60,11 @@ def test_the_data_folder_follows_xdg() -> None:
     assert default_data_dir({}) == Path.home() / ".local/share/vitrine"
 
 
+def test_the_cache_follows_xdg() -> None:
+    assert default_cache_dir({"XDG_CACHE_HOME": "/var/tmp"}) == Path("/var/tmp/vitrine")
+    assert default_cache_dir({}) == Path.home() / ".cache/vitrine"
+
+
 def test_the_draft_model_of_a_checkout_is_its_own() -> None:
     assert ROOT in draft_model_dir().parents
 
@@ -72,6 +81,10 @@ def test_the_draft_model_of_a_checkout_is_its_own() -> None:
         ("MAX_QUEUED_JOBS", "0"),
         ("MAX_NUM_IMAGES", "0"),
         ("PRECISION", "int3"),
+        ("BACKEND", "abacus"),
+        ("DRAIN_SECONDS", "3601"),
+        ("DRAIN_SECONDS", "a while"),
+        ("MAX_QUEUED_PER_OWNER", "0"),
         ("DATA_DIR", "~nobody-of-that-name/data"),
     ],
     ids=lambda value: value[:20],

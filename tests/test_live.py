@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.events import Cancelled, Finished, PictureFinished, Stepped
+from studio.events import Cancelled, Finished, PictureFinished, Skipped, Stepped
 from studio.live import LiveBoard
 
 PREVIEW = np.zeros((8, 8, 3), np.uint8)
@@ -57,8 +57,8 @@ def test_a_job_that_is_over_leaves_the_board() -> None:
         assert board.pictures("job") == {}
 
 
-def test_steps_are_counted_over_all_jobs() -> None:
+def test_a_skipped_picture_leaves_the_board() -> None:
     board = LiveBoard()
-    board.update(Stepped(job_id="one", index=0, step=3, num_steps=9))
-    board.update(Stepped(job_id="two", index=0, step=4, num_steps=9))
-    assert board.num_steps() == 7
+    board.update(Stepped(job_id="job", index=0, step=3, num_steps=9))
+    board.update(Skipped(job_id="job", index=0))
+    assert board.pictures("job") == {}

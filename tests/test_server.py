@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import signal
 import socket
@@ -266,16 +267,14 @@ def test_an_address_that_does_not_exist_is_refused() -> None:
         listen("127.0.0.1.nowhere", 0)
 
 
-def test_a_signal_stops_the_server_and_puts_its_job_back_in_the_queue(tmp_path: Path) -> None:
-    script = f"""
-import sys
+SERVE_CLOSED_FORM = """
+import contextlib, sys
 from pathlib import Path
 from studio import server
 from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
-import contextlib
 
 model = gaussian_model(step_seconds=0.1)
 open_real = Studio.open
@@ -284,26 +283,37 @@ open_real = Studio.open
 def open_closed_form(config, **options):
     load = lambda precision, report: model
     with open_real(config, card=model.card, load=load, **options) as studio:
-        studio.submit(Brief(subject="mug", num_images=16))
+        print(studio.submit(Brief(subject="mug", num_images=16)).id, flush=True)
         yield studio
 
 Studio.open = open_closed_form
-folder = Path({str(tmp_path / "data")!r})
-server.serve(Config(data_dir=folder, port=0, precision="float32", max_rows=2))
+server.serve(Config(data_dir=Path(sys.argv[1]), port=0, precision="float32", max_rows=2,
+                    drain_seconds=int(sys.argv[2])))
 print("closed in order", flush=True)
 """
+
+
+@pytest.mark.parametrize("drain_seconds", [0, 60])
+def test_a_signal_stops_the_server_and_puts_its_job_back_in_the_queue(
+    tmp_path: Path, drain_seconds: int
+) -> None:
+    """With time to drain, the picture that is begun is finished first."""
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE_CLOSED_FORM, str(tmp_path / "data"), str(drain_seconds)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr
+    assert process.stdout
+    job_id = process.stdout.readline().strip()
     line = process.stderr.readline()
     assert line.startswith("Vitrine is at http://127.0.0.1:"), line
-    address = line.split()[3]
-    with httpx.Client(base_url=address, timeout=WAIT_SECONDS) as client:
+    with httpx.Client(base_url=line.split()[3], timeout=WAIT_SECONDS) as client:
         deadline = time.monotonic() + WAIT_SECONDS
-        while client.get("/healthz").status_code != 200:
+        while client.get(f"/previews/{job_id}/0.png").status_code != 200:
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=WAIT_SECONDS)
     assert (process.returncode, out.strip(), err.strip()) == (0, "closed in order", "")
@@ -312,4 +322,26 @@ print("closed in order", flush=True)
 
     with Store.open(tmp_path / "data") as store:
         (job,) = store.jobs()
-        assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+        num_images = len(store.image_indices(job.id))
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+    assert (num_images > 0) == (drain_seconds > 0)
+    assert num_images < 16
+
+
+def test_a_full_queue_is_told_with_the_time_to_come_back() -> None:
+    from studio.errors import QueueFull
+    from studio.server import _answer_error
+
+    error = QueueFull("The queue is full: try again in about 3 minutes.", retry_after_seconds=171.2)
+    answer = asyncio.run(_answer_error(None, error))  # type: ignore[arg-type]
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "171")
+
+
+def test_health_tells_how_much_there_is_to_draw(open_studio: OpenStudio, serve: Serve) -> None:
+    studio = open_studio(step_seconds=0.1)
+    studio.wait_until_ready(WAIT_SECONDS)
+    job = studio.submit(Brief(subject="mug", num_images=4, num_steps=100))
+    facts = httpx.get(f"{serve(studio).address}/healthz").json()
+    assert facts["num_active_jobs"] == 1
+    assert facts["seconds_of_work"] > 1
+    studio.cancel(job.id)

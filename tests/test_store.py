@@ -23,7 +23,7 @@ from studio.errors import (
 from studio.job import Job, JobStatus
 from studio.store import DATABASE_NAME, Store
 from studio.verdict import Release
-from tests.store_tools import REQUEST, make_image, make_job, run_python
+from tests.store_tools import make_image, make_job, run_python
 
 FINISHED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
@@ -133,20 +133,6 @@ def test_the_jobs_ahead_are_the_active_ones_before(store: Store) -> None:
     store.mark_running(jobs[0].id)
     finish(store, jobs[1], JobStatus.SUCCEEDED)
     assert [store.num_ahead(job.id) for job in jobs] == [0, 0, 1, 2]
-
-
-def test_steps_ahead_are_those_of_pictures_still_to_be_drawn(store: Store) -> None:
-    num_images = 3
-    request = REQUEST.from_dict(REQUEST.to_dict() | {"num_images": num_images})
-    first, second = add(store, 2, request=request)
-    assert store.num_steps_ahead(second.id) == 2 * num_images * request.num_steps
-    store.mark_running(first.id)
-    store.add_image(make_image(first))
-    assert store.num_steps_ahead(first.id) == (num_images - 1) * request.num_steps
-    assert store.num_steps_ahead(second.id) == (2 * num_images - 1) * request.num_steps
-    store.mark_cancelled(first.id)
-    assert store.num_steps_ahead(first.id) == 0
-    assert store.num_steps_ahead(second.id) == num_images * request.num_steps
 
 
 # Lists

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.brief import Brief
 from studio.engine.manager import Health, State
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
+from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.request import Request
 from studio.ui.header import render_header

@@ -9,9 +9,10 @@ import dataclasses
 
 import gradio as gr
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
+from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.ui.markup import (
     CLICK_TO_EVENT,

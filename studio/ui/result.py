@@ -10,10 +10,11 @@ import dataclasses
 
 import gradio as gr
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.engine.manager import State
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
+from studio.job_view import JobView
 from studio.ui.markup import (
     CLICK_TO_EVENT,
     about,

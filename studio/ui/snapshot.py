@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from studio.application import JobView, Studio
+from studio.application import Studio
 from studio.engine.manager import Health, State
 from studio.errors import NotFound
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
+from studio.job_view import JobView
 
 MAX_ACTIVE_CARDS = 6
 MAX_TROUBLE_CARDS = 3

@@ -1,0 +1,222 @@
+"""`QueueRows`: the jobs that wait: what may join, whose turn it is, how much is to be drawn.
+
+How turns are shared is the dispatcher's and the engine's to say; this file finds the rows, along an
+index however long the queue is.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlite_utils import Database
+
+from studio.durations import try_again
+from studio.errors import Conflict, QueueFull
+from studio.job import MAX_CRASHES, Job, JobStatus
+from studio.rows import job_of_row, row_of_job
+from studio.statements import (
+    NEXT_POSITION,
+    close_if_over,
+    count,
+    finish,
+    get_job,
+    insert_event,
+    num_queued,
+    put_back,
+)
+from studio.tables import Tables
+from studio.terms import ServiceClass
+from studio.workload import WorkLeft
+
+_TURN = "priority DESC, IFNULL(deadline_at, 9e999), position"
+_ALIKE = "owner, service_class, priority, work, num_steps_left"
+_DEFAULT_RETRY_SECONDS = 60.0
+
+
+class QueueRows(Tables):
+    """The queue."""
+
+    def add_job(
+        self,
+        job: Job,
+        *,
+        max_queued: int,
+        max_queued_per_owner: int | None = None,
+        seconds_until_free: Callable[[str | None], float | None] = lambda owner: None,
+    ) -> None:
+        """Put `job` at the end of the queue.
+
+        `seconds_until_free` is asked when to come back: to the queue, or to an owner's part of it.
+
+        Raises:
+            QueueFull: `max_queued` jobs wait already, or `max_queued_per_owner` of this owner.
+                Counted in the transaction that inserts.
+            Conflict: there is a job with this id.
+        """
+
+        def work(db: Database) -> str | None:
+            if num_queued(db) >= max_queued:
+                return f"The queue is full ({max_queued:,} waiting)"
+            most = max_queued_per_owner
+            if most is not None and num_queued(db, job.owner) >= most:
+                return f"Your part of the queue is full ({most:,} waiting)"
+            row = row_of_job(job)
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            try:
+                db.execute(
+                    f"INSERT INTO jobs ({names}, position) VALUES ({values}, {NEXT_POSITION})", row
+                )
+            except sqlite3.IntegrityError as error:
+                raise Conflict(f"A job {job.id} exists already: send it under a new id.") from error
+            insert_event(db, job.id, "queued")
+            return None
+
+        refusal = self._write(work)
+        if refusal is not None:
+            seconds = seconds_until_free(job.owner if refusal.startswith("Your") else None)
+            raise QueueFull(
+                f"{refusal}: {try_again(seconds)}.",
+                retry_after_seconds=_DEFAULT_RETRY_SECONDS if seconds is None else seconds,
+            )
+
+    def recover(self) -> list[Job]:
+        """Settle what a killed process left running; to be called once, before any job is started.
+
+        A job that was to stop, or has nothing left to draw, is closed. Any other takes its old
+        place in the queue, or is parked as failed when it was running at `MAX_CRASHES` process
+        deaths. Returns the jobs as they are now, oldest first.
+        """
+
+        def work(db: Database) -> list[Job]:
+            rows = db.query("SELECT id FROM jobs WHERE status = 'running' ORDER BY position")
+            left = [get_job(db, row["id"]) for row in rows]
+            for job in left:
+                if job.attempts < MAX_CRASHES:
+                    put_back(db, job)
+                elif not close_if_over(db, job):
+                    error = (
+                        f"Parked: the studio died {job.attempts} times while it drew this; retry "
+                        "it alone or with fewer pictures."
+                    )
+                    finish(db, job.id, (JobStatus.RUNNING,), JobStatus.FAILED, error)
+            return [get_job(db, job.id) for job in left]
+
+        return self._write(work)
+
+    def put_back_running(self) -> None:
+        """Every running job to where an orderly shutdown leaves it; see `JobRows.requeue`."""
+
+        def work(db: Database) -> None:
+            for row in list(db.query("SELECT id FROM jobs WHERE status = 'running'")):
+                job = get_job(db, row["id"])
+                put_back(db, job, attempts=max(0, job.attempts - 1))
+
+        self._write(work)
+
+    def next_queued(
+        self,
+        *,
+        service_class: ServiceClass | None = None,
+        owner: str | None = None,
+        exclude: Collection[str] = (),
+        exclude_owners: Collection[str] = (),
+        is_suspect: bool | None = None,
+    ) -> Job | None:
+        """The waiting job whose turn it is: by priority, then deadline, then place in the queue.
+
+        Of one class and one owner where they are given; `exclude` are ids. A suspect is a job that
+        ran when the process died.
+        """
+        given = {
+            "owner": owner,
+            "ids": json.dumps(list(exclude)),
+            "owners": json.dumps(list(exclude_owners)),
+        }
+        narrowed = "" if owner is None else " AND owner = :owner"
+        if exclude_owners:
+            narrowed += " AND owner NOT IN (SELECT value FROM json_each(:owners))"
+        if is_suspect is not None:
+            narrowed += " AND attempts > 0" if is_suspect else " AND attempts = 0"
+        sql = (
+            "SELECT * FROM jobs WHERE id = (SELECT id FROM jobs WHERE status = 'queued'"
+            f" AND service_class = :class{narrowed}"
+            f" AND id NOT IN (SELECT value FROM json_each(:ids)) ORDER BY {_TURN} LIMIT 1)"
+        )
+
+        def work(db: Database) -> Job | None:
+            # Class by class, as each is one walk along an index.
+            for each in ServiceClass if service_class is None else (service_class,):
+                for row in db.query(sql, given | {"class": each}):
+                    return job_of_row(row)
+            return None
+
+        return self._read(work)
+
+    def num_queued(self, owner: str | None = None) -> int:
+        """How many jobs wait, of everybody or of one owner."""
+        return self._read(lambda db: num_queued(db, owner))
+
+    def num_active(self) -> int:
+        """How many jobs wait or run."""
+        return self._read(
+            lambda db: count(db, "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')")
+        )
+
+    def num_ahead(self, job_id: str) -> int:
+        """How many active jobs came before this one, and go before it by class.
+
+        Bulk work never stands before interactive work. 0 for a job that is finished.
+        """
+
+        def work(db: Database) -> int:
+            job = get_job(db, job_id)
+            if not job.status.is_active:
+                return 0
+            sql = (
+                "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')"
+                " AND service_class = ? AND position < (SELECT position FROM jobs WHERE id = ?)"
+            )
+            num_ahead = count(db, sql, job.service_class, job_id)
+            if job.service_class is ServiceClass.BULK:
+                num_ahead += count(
+                    db,
+                    "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')"
+                    " AND service_class = 'interactive'",
+                )
+            return num_ahead
+
+        return self._read(work)
+
+    # How much there is to do
+
+    def work_waiting(self) -> list[WorkLeft]:
+        """The waiting jobs, those that are alike counted together."""
+        rows = self._rows(
+            f"SELECT {_ALIKE}, COUNT(*) AS num_jobs FROM jobs WHERE status = 'queued'"
+            " GROUP BY service_class, owner, priority, work, num_steps_left"
+        )
+        return [_work_left(row) for row in rows]
+
+    def work_running(self) -> list[WorkLeft]:
+        """The running jobs, one by one. Steps of pictures in flight count as not done."""
+        rows = self._rows(f"SELECT {_ALIKE}, id AS job_id FROM jobs WHERE status = 'running'")
+        return [_work_left(row) for row in rows]
+
+    def work_before(self, job: Job) -> list[WorkLeft]:
+        """The waiting jobs of the same owner, class and priority that came before this one."""
+        rows = self._rows(
+            f"SELECT {_ALIKE}, COUNT(*) AS num_jobs FROM jobs WHERE status = 'queued'"
+            " AND service_class = ? AND owner = ? AND priority = ?"
+            " AND position < (SELECT position FROM jobs WHERE id = ?)"
+            " GROUP BY work, num_steps_left",
+            *(job.service_class, job.owner, job.priority, job.id),
+        )
+        return [_work_left(row) for row in rows]
+
+
+def _work_left(row: dict[str, Any]) -> WorkLeft:
+    return WorkLeft(**row | {"service_class": ServiceClass(row["service_class"])})
