@@ -21,6 +21,7 @@ from studio.engine.row_limits import RowLimits
 from studio.engine.runner import Runner
 from studio.engine.sample import Bucket, Sample, SampleKey
 from studio.engine.scheduler import Scheduler, StepBatch
+from studio.engine.setup import no_control_images
 from studio.engine.step_times import StepTimes
 from studio.errors import Conflict, GenerationFailed
 from studio.events import (
@@ -44,11 +45,6 @@ PACE_GAIN, MAX_PACE = 0.05, 10.0
 """How quickly the pace follows the last passes, and the most one pass may say."""
 
 log = logging.getLogger(__name__)
-
-
-def no_control_images(digest: str) -> Pixels:
-    """The `load_control` of an engine that was given none."""
-    raise GenerationFailed(f"The control image {digest[:10]} is not kept here: draw it anew.")
 
 
 class Engine:

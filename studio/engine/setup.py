@@ -1,0 +1,44 @@
+"""`Setup`: how an engine is set up. Values only; the engine's thread acts on them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio.errors import GenerationFailed
+from studio.events import Event, Pixels
+
+if TYPE_CHECKING:
+    from studio.engine.model import Model
+
+LoadModel = Callable[[str, Callable[[str], None]], "Model"]
+"""`load(precision, report)`: load the model, telling `report` in a few words what is going on."""
+
+BACKENDS = ("auto", "torch", "openvino")
+
+
+def no_control_images(digest: str) -> Pixels:
+    """The `load_control` of an engine that was given none."""
+    raise GenerationFailed(f"The control image {digest[:10]} is not kept here: draw it anew.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """`load_control` gives the control image of a digest, `[H, W, 3]`.
+
+    `precision` "auto" and `max_rows` 0 are settled by measuring. `backend` "auto" serves with torch
+    at once and prepares a faster plan from the model's `folder` beside it, where there is one;
+    "openvino" waits for the plan. Measurements and plans are kept in `cache_dir`.
+    """
+
+    load: LoadModel
+    on_event: Callable[[Event], None]
+    on_ready: Callable[[], None] = lambda: None
+    load_control: Callable[[str], Pixels] = no_control_images
+    precision: str = "auto"
+    max_rows: int = 0
+    backend: str = "torch"
+    folder: Path | None = None
+    cache_dir: Path | None = None
