@@ -412,6 +412,19 @@ def test_what_is_left_of_the_whole_job_decides_then_the_picture_closest_to_its_e
     ]
 
 
+def test_what_is_short_does_not_pass_before_what_is_long_for_ever() -> None:
+    policy = dataclasses.replace(CALM, waiting_weight=0.1)
+    shop = Shop(policy, max_rows=1)
+    long = shop.take(Order(num_steps=30))
+    for _ in range(200):
+        shop.take(Order(num_steps=5))
+        for _ in range(5):
+            shop.turn()
+    work = 30 * pass_seconds(Bucket(64, 64, "gaussian"), 1)
+    ahead = [sample.job_id for sample in shop.finished].index(long)
+    assert ahead * 5 * 0.15 <= work / policy.waiting_weight + 10
+
+
 def test_a_higher_priority_goes_first_whatever_the_lane() -> None:
     shop = Shop(max_rows=1)
     shop.take(Order(num_steps=3))

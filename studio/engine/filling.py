@@ -20,6 +20,10 @@ class Filling:
         self._seconds = seconds
         self._rider_seconds: float | None = None
 
+    @property
+    def is_full(self) -> bool:
+        return self.num_rows >= self._max_rows
+
     def has_room(self, line: Line) -> bool:
         if not self.tiers:
             return True

@@ -58,7 +58,8 @@ class Ranker:
 
     def rank(self, lines: Iterable[Line], now: float) -> Ranking:
         """Lines with their order of preference, no two alike; a newcomer's twice, since one of its
-        pictures goes ahead.
+        pictures goes ahead. To prefer by what is left less a weight times the seconds waited is to
+        prefer by what is left plus that weight times the time of arrival.
         """
         policy = self._policy
         ranking: Ranking = []
@@ -67,12 +68,16 @@ class Ranker:
         is_open = self._newcomer_share.is_open
         for line in lines:
             key, at, number = line.key, line.arrived_at, line.number
+            where = (key.lane, key.num_rows)
+            pace = paces.get(where)
+            if pace is None:
+                pace = paces[where] = self._pace(*where)
             lead = line.account.service - floors[key.is_bulk]
-            left = line.num_left * key.num_rows
+            left = line.num_left * pace.share + policy.waiting_weight * at
             if (
                 line.deadline is not None
                 and lead <= policy.deadline_lead_seconds
-                and self._is_urgent(line, line.deadline - now, paces)
+                and self._is_urgent(line, pace, line.deadline - now)
             ):
                 ranking.append(((Tier.URGENT, line.deadline, left, at, number), line))
             elif lead > policy.quantum_seconds:
@@ -90,15 +95,11 @@ class Ranker:
                 ranking.append(((Tier.NEWCOMER, at, 0, 0, number), line))
         return ranking
 
-    def _is_urgent(self, line: Line, seconds_left: float, paces: dict[_LaneRows, _Pace]) -> bool:
+    def _is_urgent(self, line: Line, pace: _Pace, seconds_left: float) -> bool:
         """Whether a deadline can still be met, but only if the line is preferred from here on."""
-        where = (line.key.lane, line.key.num_rows)
-        pace = paces.get(where)
-        if pace is None:
-            pace = paces[where] = self._pace(*where)
-        work = line.num_left * pace.share
-        least = max(work, line.longest * pace.alone)
-        likely = max(work, line.longest * pace.full)
+        work, longest = line.num_left * pace.share, line.longest
+        least = max(work, longest * pace.alone)
+        likely = max(work, longest * pace.full)
         return least <= seconds_left <= likely + self._policy.deadline_margin_seconds
 
     def _pace(self, lane: Bucket, num_rows: int) -> _Pace:

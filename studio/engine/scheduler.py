@@ -8,7 +8,8 @@ The unit of everything is the estimated second of compute. Samples are preferred
 3. *Urgent*: would miss its deadline otherwise; earliest deadline first. A deadline that cannot be
    met even by drawing nothing else is not urgent: to prefer it would only make others late.
 4. *Interactive*, of owners within one quantum of the least served: higher priority, then the job
-   with the least left to do (which keeps the mean latency low), then arrival.
+   with the least left to do (which keeps the mean latency low), less a little for each second it
+   is here (which keeps the longest waits in bounds); then the picture closest to its end.
 5. Of owners further ahead: the least served first.
 6. *Bulk*, when nothing interactive waits: as 3 to 5.
 
@@ -32,6 +33,7 @@ out; pictures not begun wait for those of their own job, which end.
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Callable, Iterable
 
 from studio.engine.fairness import Account, LaneWheel, OwnerLedger, Share
@@ -223,8 +225,13 @@ class Scheduler:
         for entry in overdue:
             if entry.line in members and filled.has_room(entry.line):
                 filled.take(entry, Tier.OVERDUE)
-        is_wanted = any(key[0] < Tier.AHEAD and line not in members for key, line in ranking)
-        for (tier, *_), line in sorted(item for item in ranking if item[1] in members):
+        is_wanted, mine = False, ranking.copy()
+        if len(self._lanes) > 1:
+            is_wanted = any(key[0] < Tier.AHEAD and line not in members for key, line in ranking)
+            mine = [item for item in ranking if item[1] in members]
+        heapq.heapify(mine)  # few are looked at
+        while mine and not filled.is_full:
+            (tier, *_), line = heapq.heappop(mine)
             for entry in line:
                 if entry in filled.tiers:
                     continue
