@@ -65,7 +65,7 @@ class Registry:
     """The names in one data folder. Several may be open on it, in several processes."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir.absolute()
+        self.data_dir = Path(os.path.abspath(data_dir))
 
     @property
     def folder(self) -> Path:
@@ -147,8 +147,8 @@ class Registry:
         for entry in self.entries():
             if entry.family is family and entry.control_kind == control_kind:
                 raise Conflict(
-                    f"{entry.name!r} already is the {control_kind} ControlNet for {family}: remove "
-                    "it first, or choose another --control-kind."
+                    f"{entry.name!r} already is the {control_kind} ControlNet for "
+                    f"{family.label}: remove it first, or choose another --control-kind."
                 )
 
     def add(self, entry: Entry) -> Entry:
@@ -181,8 +181,9 @@ class Registry:
             others = [other for other in entries if other.name != name]
             self._write(others, None if default == name else default)
         # Only below our own folder, whatever the file says.
-        if entry.is_own and self.folder in entry.path.absolute().parents:
-            shutil.rmtree(self._own_root(entry.path), ignore_errors=True)
+        path = Path(os.path.normpath(entry.path))
+        if entry.is_own and self.folder in path.parents:
+            shutil.rmtree(self.folder / path.relative_to(self.folder).parts[0], ignore_errors=True)
         return entry
 
     def use(self, name: str) -> Entry:
@@ -196,14 +197,11 @@ class Registry:
         with self._changing() as (entries, _):
             entry = self.get(name)
             if entry.kind is not Kind.MODEL:
-                raise BadInput(f"{name!r} is a {entry.kind}, which draws nothing by itself.")
+                raise BadInput(f"{name!r} is a {entry.kind.label}, which draws nothing by itself.")
             if not entry.is_there:
                 raise BadModel(f"The files of {name!r} are gone from {entry.path}: add it again.")
             self._write(entries, None if name == DRAFT else name)
         return entry
-
-    def _own_root(self, path: Path) -> Path:
-        return self.folder / path.absolute().relative_to(self.folder).parts[0]
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[tuple[list[Entry], str | None]]:
@@ -251,7 +249,8 @@ class Registry:
         values = dataclasses.asdict(entry)
         # Our own files move with the data folder.
         path = entry.path.absolute()
-        values["path"] = str(path.relative_to(self.data_dir) if entry.is_own else path)
+        is_below = entry.is_own and path.is_relative_to(self.data_dir)
+        values["path"] = str(path.relative_to(self.data_dir) if is_below else path)
         return values
 
     def _entry(self, values: dict[str, Any]) -> Entry:
@@ -297,7 +296,7 @@ def model_folder(value: str | None, registry: Registry) -> Path:
             "the names."
         )
     if entry.kind is not Kind.MODEL:
-        raise BadInput(f"{value!r} is a {entry.kind}, which draws nothing by itself.")
+        raise BadInput(f"{value!r} is a {entry.kind.label}, which draws nothing by itself.")
     return entry.path
 
 

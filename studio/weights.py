@@ -34,12 +34,22 @@ class Kind(StrEnum):
     CONTROLNET = "controlnet"
     LORA = "lora"
 
+    @property
+    def label(self) -> str:
+        """As people write it."""
+        return {"controlnet": "ControlNet", "lora": "LoRA"}.get(self.value, self.value)
+
 
 class Family(StrEnum):
     """Which models go together."""
 
     SDXL = "sdxl"
     SD15 = "sd15"
+
+    @property
+    def label(self) -> str:
+        """As people write it."""
+        return {"sdxl": "SDXL", "sd15": "Stable Diffusion 1.5"}[self.value]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,14 +88,17 @@ class Header:
         return {shape[-1] for name, shape in self.shapes.items() if shape and name.endswith(ends)}
 
 
-def recognise(path: Path) -> Weights:
+def recognise(path: Path, *, has_weights: bool = True) -> Weights:
     """What the file or the folder at `path` is.
+
+    Without `has_weights` a folder's configuration alone is judged, while its weights are yet to
+    come.
 
     Raises:
         BadModel: it is missing, damaged, unsafe, or of a kind the studio cannot draw with.
     """
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, has_weights)
     if not path.exists():
         raise BadModel(f"There is nothing at {path}: {ACCEPTED}.")
     return _file(read_header(path))
@@ -263,12 +276,12 @@ def _checkpoint(header: Header) -> Weights:
 # A folder.
 
 
-def _folder(folder: Path) -> Weights:
+def _folder(folder: Path, has_weights: bool) -> Weights:
     if (folder / "model_index.json").is_file():
-        return _model_folder(folder)
+        return _model_folder(folder, has_weights)
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if config.get("_class_name") == "ControlNetModel":
-        return _controlnet_folder(folder, config)
+        return _controlnet_folder(folder, config, has_weights)
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1 and not config:
         return _file(read_header(files[0]))
@@ -282,14 +295,15 @@ def _folder(folder: Path) -> Weights:
     raise _refused(folder, "no model folder")
 
 
-def _model_folder(folder: Path) -> Weights:
+def _model_folder(folder: Path, has_weights: bool) -> Weights:
     index = _json(folder / "model_index.json")
     if _class_of(index, "unet") != "UNet2DConditionModel":
         what = _class_of(index, "transformer") or _class_of(index, "unet") or "no UNet"
         pipeline = index.get("_class_name", "no pipeline of diffusers")
         raise _refused(folder, f"of another family ({pipeline} with {what})")
     config = _json(folder / "unet" / "config.json")
-    _require_weights(folder / "unet")
+    if has_weights:
+        _require_weights(folder / "unet")
     _refuse_config(folder, config)
     is_sdxl = _class_of(index, "text_encoder_2") is not None
     if is_sdxl and _class_of(index, "text_encoder") is None:
@@ -301,8 +315,9 @@ def _model_folder(folder: Path) -> Weights:
     )  # fmt: skip
 
 
-def _controlnet_folder(folder: Path, config: Mapping[str, Any]) -> Weights:
-    _require_weights(folder)
+def _controlnet_folder(folder: Path, config: Mapping[str, Any], has_weights: bool) -> Weights:
+    if has_weights:
+        _require_weights(folder)
     _refuse_config(folder, config)
     is_sdxl = config.get("addition_embed_type") == "text_time"
     return Weights(

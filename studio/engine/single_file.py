@@ -69,18 +69,19 @@ def convert_checkpoint(
     family: str,
     merges: Sequence[str],
     scheduler: Mapping[str, Any] | None = None,
-    configs: Path = FAMILIES,
+    configs: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Write the SDXL or SD 1.5 checkpoint in `file` as a diffusers folder.
 
     `merges` are CLIP's byte pairs; `scheduler` overrides what is usual in the family, where the
-    checkpoint was trained otherwise; `report` is told in a word which part is being written.
+    checkpoint was trained otherwise; `report` is told in a word which part is being written;
+    `configs` holds other shapes than the usual ones.
 
     Raises:
         BadModel: weights are missing, or do not fit the family's shapes.
     """
-    config = configs / family
+    config = (configs or FAMILIES) / family
     parts = [part for part in MODEL_PARTS if (config / part).is_dir()]
     _silence()
     for part in parts:
@@ -94,14 +95,16 @@ def convert_checkpoint(
     shutil.copyfile(config / "model_index.json", folder / "model_index.json")
 
 
-def convert_controlnet(file: Path, folder: Path, *, family: str, configs: Path = FAMILIES) -> None:
+def convert_controlnet(
+    file: Path, folder: Path, *, family: str, configs: Path | None = None
+) -> None:
     """Write the ControlNet in `file`, in its original or in diffusers' names, as a folder.
 
     Raises:
         BadModel: weights are missing, or do not fit the family's shapes.
     """
     _silence()
-    _convert_part(file, folder, configs / family, "controlnet")
+    _convert_part(file, folder, (configs or FAMILIES) / family, "controlnet")
 
 
 def write_tokenizer(folder: Path, merges: Sequence[str]) -> None:
@@ -140,8 +143,8 @@ def _convert_part(file: Path, folder: Path, configs: Path, part: str) -> None:
         raise BadModel(f"{file} is not complete: it has no weights of the {part}.")
     try:
         renamed = _renamed(part, saved, config, module)
-    except (KeyError, AttributeError) as error:
-        raise BadModel(f"{file} is not complete: {error} of the {part} is missing.") from error
+    except (LookupError, AttributeError, RuntimeError, TypeError) as error:  # names out of place
+        raise BadModel(f"The {part} in {file} is not complete: {error}.") from error
     tensors: Tensors = {}
     for name, shape in wanted.items():
         tensor = renamed.get(name, renamed.get(f"text_model.{name}"))
