@@ -399,14 +399,14 @@ def test_another_backend_takes_over_for_pictures_that_are_not_begun() -> None:
 def test_a_backend_that_takes_no_adapters_leaves_those_pictures_to_one_that_does() -> None:
     engine = _engine([])
     engine.adopt(dataclasses.replace(MODEL, backend="faster", takes_loras=False))
-    assert engine._backend_for(request(loras=(Lora(name="linen"),))) == "closed-form"
-    assert engine._backend_for(request()) == "faster"
+    assert engine._models.backend_for(request(loras=(Lora(name="linen"),))) == "closed-form"
+    assert engine._models.backend_for(request()) == "faster"
 
 
 def test_sizes_a_plan_was_not_made_for_are_drawn_by_the_reference() -> None:
     engine = _engine([])
     engine.adopt(dataclasses.replace(MODEL, backend="faster", plan_sizes=frozenset({(64, 64)})))
-    assert engine._backend_for(request(height=96)) == "closed-form"
+    assert engine._models.backend_for(request(height=96)) == "closed-form"
 
 
 def test_a_model_that_is_not_loaded_fails_its_job_with_its_name() -> None:

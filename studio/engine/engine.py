@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable
 
 from studio.engine.clock import StageClock
 from studio.engine.flight import Flight, Submission
+from studio.engine.loaded_models import LoadedModels
 from studio.engine.model import Model
 from studio.engine.row_limits import RowLimits
 from studio.engine.runner import Runner
-from studio.engine.sample import Bucket, Sample, SampleKey
+from studio.engine.sample import Sample, SampleKey
 from studio.engine.scheduler import Scheduler, StepBatch
 from studio.engine.setup import no_control_images
 from studio.engine.step_times import StepTimes
@@ -51,7 +52,7 @@ class Engine:
     """Draws requests with `model`, and with others once they are adopted.
 
     `times` says how long passes of `model` take: turns are shared in those seconds, and the rows of
-    a pass are their knee unless `max_rows` is given. `most_rows` says what memory holds of a lane.
+    a pass are their knee unless `max_rows` is given.
     `emit` is called in the order things happen, `Started` before a job's first forward pass; it may
     raise `Conflict` on `Started` to say that the job is no longer wanted.
 
@@ -66,7 +67,6 @@ class Engine:
         emit: Callable[[Event], None],
         max_rows: int = 0,
         times: StepTimes | None = None,
-        most_rows: Callable[[Model, int, int], int] | None = None,
         load_control: Callable[[str], Pixels] = no_control_images,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,14 +77,12 @@ class Engine:
         self.pace = 1.0
         self._emit = emit
         self._now = now
-        self._max_rows = max_rows
-        self._most_rows = most_rows
-        self._limits = RowLimits(self._preferred_rows)
-        self._scheduler = Scheduler(max_rows=self._limits.limit, seconds=self._pass_seconds)
+        self._models = LoadedModels(max_rows)
+        self._limits = RowLimits(self._models.max_rows)
+        self._scheduler = Scheduler(max_rows=self._limits.limit, seconds=self._models.seconds)
         self._runner = Runner(
             self.clock, load_control=load_control, on_out_of_memory=self._out_of_memory
         )
-        self._models: dict[tuple[str, str], tuple[Model, StepTimes]] = {}
         self._to_decode: collections.deque[Sample] = collections.deque()
         self._flights: dict[str, Flight] = {}
         self._unheard: set[str] = set()
@@ -114,13 +112,12 @@ class Engine:
 
         Pictures that are begun stay with the backend that began them.
         """
-        self._models.pop((model.card.name, model.backend), None)
-        self._models[model.card.name, model.backend] = (model, times or StepTimes())
+        self._models.add(model, times)
         for flight in self._flights.values():
             for sample in flight.samples:
                 if not sample.is_begun and sample.request.model == model.card.name:
                     self._scheduler.remove(sample)
-                    sample.backend = self._backend_for(sample.request)
+                    sample.backend = self._models.backend_for(sample.request)
                     self._scheduler.add(sample)
 
     def submit(
@@ -161,7 +158,7 @@ class Engine:
                 arrived_at=now,
                 deadline=deadline,
                 is_isolated=is_isolated,
-                backend=self._backend_for(request),
+                backend=self._models.backend_for(request),
             )
             for index in submission.indices
         ]
@@ -261,7 +258,7 @@ class Engine:
                 return False
             flight.is_started = True
         try:
-            sample.num_evaluations = self._runner.begin(sample, self._model_of(sample.bucket)[0])
+            sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
         except Exception as error:
             self._fail(sample, error)
             return False
@@ -274,7 +271,7 @@ class Engine:
         started = self._now()
         failures = self._runner.run(batch, max_rows=self._limits.cap(batch.bucket))
         self.at_work = frozenset()
-        ratio = (self._now() - started) / self._pass_seconds(batch.bucket, batch.num_rows)
+        ratio = (self._now() - started) / self._models.seconds(batch.bucket, batch.num_rows)
         self.pace += PACE_GAIN * (min(ratio, MAX_PACE) - self.pace)
         return failures
 
@@ -324,7 +321,7 @@ class Engine:
             self._fail(sample, error)
             return
         assert sample.started_at is not None
-        model, _ = self._model_of(sample.bucket)
+        model = self._models.of(sample.bucket)
         self._flights[sample.job_id].num_drawn += 1
         self._tell(
             PictureFinished(
@@ -372,30 +369,6 @@ class Engine:
         if sample in self._to_decode:
             self._to_decode.remove(sample)
         self._runner.drop(sample)
-
-    def _backend_for(self, request: Request) -> str:
-        """The backend that draws `request`: of those loaded for its model, the last that can."""
-        for (name, backend), (model, _) in reversed(self._models.items()):
-            if name == request.model and model.can_draw(request):
-                return backend
-        return ""
-
-    def _model_of(self, bucket: Bucket) -> tuple[Model, StepTimes]:
-        try:
-            return self._models[bucket.model, bucket.backend]
-        except KeyError:
-            raise GenerationFailed(f"The model {bucket.model} is not loaded here.") from None
-
-    def _pass_seconds(self, bucket: Bucket, num_rows: int) -> float:
-        _, times = self._models.get((bucket.model, bucket.backend)) or (None, StepTimes())
-        return times.seconds(bucket.height, bucket.width, num_rows)
-
-    def _preferred_rows(self, bucket: Bucket) -> int:
-        model, times = self._models.get((bucket.model, bucket.backend)) or (None, StepTimes())
-        rows = self._max_rows or times.knee(bucket.height, bucket.width)
-        if self._most_rows is None or model is None:
-            return rows
-        return min(rows, self._most_rows(model, bucket.height, bucket.width))
 
     def _out_of_memory(self, batch: StepBatch, num_rows: int) -> None:
         log.warning("out of memory at %d rows: half of them from here on", num_rows)

@@ -186,6 +186,11 @@ class Manager:
 
         Nothing can be said before the model is loaded; then the request is let in.
         """
+        warm = [one for one in self._thread.serving if one.model.card.name == request.model]
+        if warm and warm[0].model.text_modules:
+            from studio.engine.memory import check_fits
+
+            check_fits(warm[0].model, request)
 
     def num_tokens(self, prompt: str) -> tuple[int, int] | None:
         """Tokens `prompt` takes and the most the model reads; `None` while it is not loaded."""

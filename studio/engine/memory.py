@@ -10,7 +10,7 @@ import dataclasses
 import gc
 from collections.abc import Iterable
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 
 from studio.engine.cgroups import memory_limits

@@ -15,8 +15,10 @@ import torch
 
 from studio.engine.denoiser import Rows
 from studio.engine.kept_times import KeptTimes
+from studio.engine.memory import free_memory, most_rows
 from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
+from studio.engine.torch_denoiser import TorchDenoiser
 
 ROWS = (1, 2, 4, 8, 16, 32)
 
@@ -26,6 +28,10 @@ MAX_PASS_SECONDS = 1.0
 MAX_FASTER, MAX_SLOWER = 1.5, 3.0
 """A kept table is not believed where passes are this much faster now (it was measured on a busy
 machine) or this much slower (it is of another machine)."""
+
+
+MEMORY_SHARE = 0.9
+"""Of the free memory, what a pass may be measured with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +132,24 @@ def _in_fastest_precision(
 
 
 def _measured(model: Model, times: StepTimes, height: int, width: int) -> Iterator[None]:
+    fitting = _rows_that_fit(model, height, width)
     seconds = 0.0
     for num_rows in ROWS:
+        if num_rows > max(fitting, 1):
+            return
         repeats = 1 if seconds > MAX_PASS_SECONDS / 10 else 2
         seconds = measure(model, num_rows=num_rows, size=(height, width), repeats=repeats)
         times.record(height, width, num_rows, seconds)
         yield
         if seconds > MAX_PASS_SECONDS:
             return
+
+
+def _rows_that_fit(model: Model, height: int, width: int) -> int:
+    """What the memory that is free now holds, with some left over."""
+    if not isinstance(model.denoiser, TorchDenoiser):
+        return max(ROWS)
+    return most_rows(model, height, width, int(MEMORY_SHARE * free_memory(model.device)))
 
 
 def _measure_decode(model: Model, times: StepTimes) -> None:
