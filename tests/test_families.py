@@ -16,8 +16,9 @@ from diffusers import (
 
 from studio.engine.denoiser import Rows
 from studio.engine.model import Model, load_model
+from studio.errors import BadModel
 from studio.events import Pixels
-from tests.tiny_models import HEIGHT, WIDTH, Family, write_model
+from tests.tiny_models import HEIGHT, WIDTH, Family, write_controlnet, write_model
 
 FAMILIES: tuple[Family, ...] = ("sdxl", "sd15")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -120,3 +121,24 @@ def test_a_model_keeps_its_family_in_other_arithmetic(tmp_path: Path, family: Fa
 def test_a_model_without_a_second_encoder_reads_no_pooled_prompt(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path, "sd15"), precision="float32")
     assert model.encoder.encode(PROMPT).pooled.shape == (0,)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_controlnets_may_come_from_elsewhere(tmp_path: Path, family: Family) -> None:
+    folder = write_model(tmp_path / "model", family, controlnet=True)
+    depth = write_controlnet(tmp_path / "depth", family, seed=4)
+    model = load_model(folder, precision="float32", controlnets={"depth": depth})
+    assert model.control_kinds == {"canny", "depth"}
+
+
+def test_a_controlnet_of_the_other_family_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", "sdxl")
+    other = write_controlnet(tmp_path / "other", "sd15")
+    with pytest.raises(BadModel, match="ControlNet for depth is of another family"):
+        load_model(folder, precision="float32", controlnets={"depth": other})
+
+
+def test_a_folder_that_is_no_controlnet_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "sd15")
+    with pytest.raises(BadModel, match="not a ControlNetModel"):
+        load_model(folder, precision="float32", controlnets={"depth": folder / "unet"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from tests.test_families import PROMPT, pipeline_of
 from tests.tiny_models import Family, write_lora, write_model
 
 FAMILIES: tuple[Family, ...] = ("sdxl", "sd15")
+STYLES: tuple[Literal["kohya", "sgm"], ...] = ("kohya", "sgm")
 TOLERANCE = 1e-5
 
 
@@ -93,6 +95,17 @@ def test_adapters_act_as_in_the_pipeline_of_diffusers(
     ours = model.denoiser.denoise(wanted)
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=1e-4)
     assert not torch.allclose(ours, draw(model), atol=100 * TOLERANCE)
+
+
+def test_a_file_that_counts_the_blocks_as_the_original_code_does_is_read_alike(
+    tmp_path: Path,
+) -> None:
+    files = {
+        style: write_lora(tmp_path / f"{style}.safetensors", "sdxl", style=style, seed=1)
+        for style in STYLES
+    }
+    model = load_model(write_model(tmp_path / "model", "sdxl"), precision="float32", loras=files)
+    assert torch.equal(draw(model, Lora(name="sgm")), draw(model, Lora(name="kohya")))
 
 
 def test_nothing_of_an_adapter_is_left_once_it_is_off(folder: Path, model: Model) -> None:

@@ -15,6 +15,7 @@ from diffusers import (
 )
 
 from studio.engine.denoiser import ControlRows, Rows
+from studio.engine.model import load_model
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import GenerationFailed
 from tests.tiny_models import HIDDEN_SIZE, Family, write_controlnet, write_model
@@ -181,6 +182,14 @@ def test_rows_and_steps_give_what_the_controlnet_pipeline_of_diffusers_draws(
             output_type="latent",
         )
     assert len(seen) >= 3
+
+
+def test_control_follows_a_change_of_precision(folder: Path, rows: Rows) -> None:
+    model = load_model(folder, precision="float32")
+    controlled = dataclasses.replace(rows, controls=(control([1, 2], [0.5, 1.0]),))
+    precise = model.denoiser.denoise(controlled)
+    coarse = model.in_precision("bfloat16").denoiser.denoise(controlled)
+    assert (coarse - precise).norm() < 0.1 * precise.norm()
 
 
 def test_a_kind_the_model_lacks_is_refused_with_what_it_has(

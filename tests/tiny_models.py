@@ -188,13 +188,14 @@ def write_lora(
     path: Path,
     family: Family,
     *,
-    style: Literal["diffusers", "kohya"] = "diffusers",
+    style: Literal["diffusers", "kohya", "sgm"] = "diffusers",
     text: bool = True,
     seed: int = 0,
 ) -> Path:
     """An adapter file for the tiny model of `family`: attention of the UNet, and of the encoders.
 
-    `style` names the keys' origin; a kohya file carries its alphas (half the rank) too.
+    `style` names the keys' origin; a kohya file carries its alphas (half the rank) too, and one
+    for SDXL mostly numbers the blocks as the original code does ("sgm").
     """
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
@@ -205,7 +206,8 @@ def write_lora(
             tensors[f"{part}.{name}.lora_A.weight"] = down
             tensors[f"{part}.{name}.lora_B.weight"] = up
         else:
-            key = f"{_kohya_part(part, family)}_{name.replace('.', '_')}"
+            place = _sgm_name(name) if style == "sgm" and part == "unet" else name
+            key = f"{_kohya_part(part, family)}_{place.replace('.', '_')}"
             tensors[f"{key}.lora_down.weight"] = down
             tensors[f"{key}.lora_up.weight"] = up
             tensors[f"{key}.alpha"] = torch.tensor(RANK / 2)
@@ -359,3 +361,15 @@ def _kohya_part(part: str, family: Family) -> str:
     if family == "sd15":
         return "lora_te"
     return "lora_te1" if part == "text_encoder" else "lora_te2"
+
+
+def _sgm_name(name: str) -> str:
+    """The place of an attention block in SDXL's original UNet, where blocks are counted through."""
+    kind, *rest = name.split(".")
+    if kind == "mid_block":  # a block before it and one after
+        return ".".join(["middle_block", "1", *rest[2:]])
+    block, _, layer, *inner = rest
+    per_block = 2  # a layer and what follows it, down; one more layer, up
+    first = 1 if kind == "down_blocks" else 0  # the first convolution counts as a block
+    side = "input_blocks" if kind == "down_blocks" else "output_blocks"
+    return ".".join([side, str(first + int(block) * per_block + int(layer)), "1", *inner])

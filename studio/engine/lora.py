@@ -98,6 +98,8 @@ class Adapters:
         except Exception as error:  # the libraries raise of every kind for a file of another model
             for part in parts:
                 part.unload(key)
+            if isinstance(error, torch.OutOfMemoryError | MemoryError):
+                raise  # no fault of the file
             log.warning("LoRA %s: %s", file, error)
             raise GenerationFailed(
                 f"The LoRA “{name}” does not fit this model ({_first_line(error)}): "

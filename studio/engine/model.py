@@ -147,6 +147,8 @@ def load_model(
             report("digest")
             digest = hashing.result()
         _check_channels(folder, unet, vae)
+        for kind, net in nets.items():
+            _check_controlnet_fits(kind, net, unet)
         adapters = Adapters(unet, encoders, loras)
         encoder = _encoder(folder, card.family, encoders, adapters)
     except BadModel:
@@ -217,6 +219,20 @@ def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
             f"The UNet in {folder} reads {num_channels} channels and the autoencoder gives "
             f"{num_latents}: a model for inpainting or editing, not one that draws from words."
         )
+
+
+def _check_controlnet_fits(kind: str, net: Any, unet: Any) -> None:
+    for name in ("in_channels", "cross_attention_dim", "block_out_channels", "down_block_types"):
+        theirs, ours = (_plain(module.config[name]) for module in (net, unet))
+        if theirs != ours:
+            raise BadModel(
+                f"The ControlNet for {kind} is of another family than the model (its {name} is "
+                f"{theirs}, not {ours}): use one made for this kind of model."
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _dtype(module: torch.nn.Module, precision: str) -> torch.dtype:
