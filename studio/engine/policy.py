@@ -32,7 +32,7 @@ class Policy:
     burst_share: float = 0.5
     quantum_seconds: float = 4.0
     lane_quantum_seconds: float = 2.0
-    waiting_weight: float = 0.03
+    waiting_weight: float = 0.02
     deadline_margin_seconds: float = 2.0
     deadline_lead_seconds: float = 10.0
     max_stretch: float = 0.1
