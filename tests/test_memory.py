@@ -14,6 +14,7 @@ from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.gaussian import gaussian_model
 from studio.engine.live_bytes import LiveBytes
 from studio.engine.memory import (
+    SCRATCH,
     check_fits,
     estimate,
     free_memory,
@@ -153,13 +154,12 @@ def test_a_size_is_counted_once(draft: Model) -> None:
     assert time.perf_counter() - started < 1.0
 
 
-def test_the_most_rows_fit_and_one_more_does_not(draft: Model) -> None:
+def test_the_most_rows_fit_with_scratch_space_and_one_more_does_not(draft: Model) -> None:
     size, budget = draft.card.default_size, 100 * 2**20
     num_rows = most_rows(draft, *size, budget)
-    fitting = estimate(draft, *size, num_rows=num_rows)
-    beyond = estimate(draft, *size, num_rows=num_rows + 1)
-    assert fitting.denoise_bytes + fitting.state_bytes <= budget
-    assert beyond.denoise_bytes + beyond.state_bytes > budget
+    fitting, beyond = (estimate(draft, *size, num_rows=num_rows + more) for more in (0, 1))
+    assert SCRATCH * (fitting.denoise_bytes + fitting.state_bytes) <= budget
+    assert SCRATCH * (beyond.denoise_bytes + beyond.state_bytes) > budget
 
 
 def test_no_row_fits_into_nothing(draft: Model) -> None:

@@ -22,6 +22,9 @@ from studio.request import Request
 FLOAT_BYTES = 4
 GIGABYTE = 1e9
 
+SCRATCH = 1.5
+"""Taken per byte counted, libraries' scratch space included (a processor's resident memory)."""
+
 STATE_TENSORS = 6
 """Latents a sample may hold: its own, the clean ones, its noise, and three of a multistep rule."""
 
@@ -68,13 +71,14 @@ def estimate(
 
 
 def most_rows(model: Model, height: int, width: int, budget_bytes: int) -> int:
-    """The most rows whose pass fits into `budget_bytes`, 0 where even one does not."""
-    first = pass_bytes(model, height, width, 1, False)
-    second = pass_bytes(model, height, width, 2, False)
-    state = _state_bytes(model, height, width)
-    if first + state > budget_bytes:
-        return 0
-    return 1 + (budget_bytes - first - state) // max(1, second - first + state)
+    """The most rows whose pass fits into `budget_bytes`, 0 where even one does not.
+
+    Leaves room for `SCRATCH`: a processor's memory that runs out takes the whole process with it.
+    """
+    first = pass_bytes(model, height, width, 1) + _state_bytes(model, height, width)
+    each = pass_bytes(model, height, width, 2) + 2 * _state_bytes(model, height, width) - first
+    left = int(budget_bytes / SCRATCH) - first
+    return 0 if left < 0 else 1 + left // max(1, each)
 
 
 def check_fits(model: Model, request: Request, *, total_bytes: int | None = None) -> None:
