@@ -11,6 +11,8 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
+BACKENDS = ("auto", "torch", "openvino")
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Hang `bench` and its own commands under the command line's parser."""
@@ -52,7 +54,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     soak.add_argument("--jobs", metavar="N", type=int, default=2000, help="jobs (2000)")
     soak.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
-    soak.add_argument("--backend", metavar="B", default="torch", help="torch, openvino, auto")
     soak.add_argument(
         "--closed-form", action="store_true", help="draw with the closed-form model, in seconds"
     )
@@ -69,6 +70,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     simulate.add_argument("--times", metavar="PATH", help="step times, as measured at warm-up")
     simulate.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
+    overhead.add_argument(
+        "--backend", choices=BACKENDS, help="what the engine draws by (as for serve)"
+    )
     for command in (overhead, start, serve, soak, queue):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
@@ -82,7 +86,7 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--out", metavar="DIR", help="where to put plots, as PNG")
     serve.add_argument(
         "--backend",
-        choices=("torch", "openvino", "auto"),
+        choices=BACKENDS,
         default="auto",
         help="what the engine serves by (auto)",
     )

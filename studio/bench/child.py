@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from studio.bench.baselines import PipelineSystem, best_batch
 from studio.bench.engine_system import EngineSystem

@@ -21,7 +21,12 @@ Report = dict[str, float | str | int]
 
 def config_of(options: argparse.Namespace, folder: str) -> Config:
     """The settings a bench runs with; `folder` is its throw-away data folder."""
-    return Config.from_environ(data_dir=folder, model=options.model, precision=options.precision)
+    return Config.from_environ(
+        data_dir=folder,
+        model=options.model,
+        precision=options.precision,
+        backend=getattr(options, "backend", None),
+    )
 
 
 def print_report(report: Report) -> int:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from studio.bench.trace import Trace
 from studio.engine.manager import Health, Manager

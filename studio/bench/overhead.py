@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         Studio.open(config_of(options, folder)) as studio,
     ):
         studio.wait_until_ready()
+        studio.manager.wait_for_plan(TIMEOUT_SECONDS)
         report = measure_overhead(studio, num_images=options.num_images, num_steps=options.steps)
         report |= measure_steady(studio, num_images=options.num_images, num_steps=options.steps)
     return print_report(report)
