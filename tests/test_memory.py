@@ -11,6 +11,7 @@ import torch
 
 from studio.config import draft_model_dir
 from studio.engine.denoiser import ControlRows, Rows
+from studio.engine.dry_run import weights_bytes
 from studio.engine.gaussian import gaussian_model
 from studio.engine.live_bytes import LiveBytes
 from studio.engine.memory import (
@@ -22,7 +23,6 @@ from studio.engine.memory import (
     most_rows,
     release,
     total_memory,
-    weights_bytes,
 )
 from studio.engine.model import Model, load_model
 from studio.errors import BadInput

@@ -1,4 +1,4 @@
-"""Dry runs: the bytes of a pass and of a decoding, counted without taking them.
+"""Dry runs: the bytes of a pass and of a decoding, counted without taking them; and of weights.
 
 Networks of the same configuration are built on torch's meta device, without weights, and the real
 denoiser's code is run over rows of nothing. Done once a size; whoever asks again is told at once.
@@ -78,6 +78,19 @@ def decode_bytes(model: Model, height: int, width: int) -> int:
         return WITHOUT_NETWORKS * 3 * height * width * FLOAT_BYTES
     return _remembered.get(
         (*_identity(model), height, width, "decode"), lambda: _count_decode(vae, shape)
+    )
+
+
+def weights_bytes(model: Model) -> int:
+    """What the networks and text encoders of a loaded model hold, adapters apart."""
+    modules = (*model.modules, *model.text_modules)
+    return _remembered.get(
+        (*_identity(model), len(modules), "weights"),
+        lambda: sum(
+            tensor.nbytes
+            for module in modules
+            for tensor in (*module.parameters(), *module.buffers())
+        ),
     )
 
 

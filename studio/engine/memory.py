@@ -7,6 +7,7 @@ networks are not touched, so any thread may ask.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 from collections.abc import Iterable
 
@@ -14,7 +15,7 @@ import psutil
 import torch
 
 from studio.engine.cgroups import memory_limits
-from studio.engine.dry_run import decode_bytes, pass_bytes
+from studio.engine.dry_run import decode_bytes, pass_bytes, weights_bytes
 from studio.engine.model import Model
 from studio.errors import BadInput
 from studio.request import Request
@@ -113,15 +114,6 @@ def check_fits(model: Model, request: Request, *, total_bytes: int | None = None
     )
 
 
-def weights_bytes(model: Model) -> int:
-    """What the networks and encoders of a loaded model hold."""
-    return sum(
-        tensor.nbytes
-        for module in (*model.modules, *model.text_modules)
-        for tensor in (*module.parameters(), *module.buffers())
-    )
-
-
 def free_memory(device: str) -> int:
     """Bytes that could be taken now."""
     if device.startswith("cuda"):
@@ -133,6 +125,7 @@ def free_memory(device: str) -> int:
     return max(0, min([available, *(limit - used for limit, used in memory_limits())]))
 
 
+@functools.cache  # asked at every submission
 def total_memory(device: str) -> int:
     """Bytes there would be if nobody used any."""
     if device.startswith("cuda"):
