@@ -59,6 +59,7 @@ DOORS = {
     "torch": ["engine/"],
     "diffusers": ["engine/"],
     "transformers": ["engine/"],
+    "peft": ["engine/lora.py"],
     "tensorrt": ["engine/plans.py", "engine/tensorrt_denoiser.py"],
     "tensorrt_rtx": ["engine/plans.py", "engine/tensorrt_denoiser.py"],
     "matplotlib": ["bench/plots.py"],
