@@ -22,7 +22,7 @@ from typing import Any
 from studio.config import draft_model_dir
 from studio.data_folder import storage_error, write_whole
 from studio.errors import BadDataFolder, BadInput, BadModel, Conflict, NotFound
-from studio.weights import Family, Kind
+from studio.weights import Family, Kind, fits
 
 FILE_NAME = "models.json"
 LOCK_NAME = "models.lock"
@@ -100,21 +100,28 @@ class Registry:
         entries, name = self._read()
         return next((entry for entry in entries if entry.name == name), _draft())
 
-    def controlnets(self, family: Family | str) -> dict[str, Path]:
-        """Folders of the ControlNets of `family` by kind ("canny", …)."""
+    def controlnets(self, family: Family | str, *, model: Path | None = None) -> dict[str, Path]:
+        """Folders of the ControlNets of `family` by kind ("canny", …).
+
+        With `model`, a folder, only those whose files are there and fit it.
+        """
         return {
             entry.control_kind or "canny": entry.path
-            for entry in self.entries()
-            if entry.kind is Kind.CONTROLNET and entry.family == family
+            for entry in self._companions(Kind.CONTROLNET, family, model)
         }
 
-    def loras(self, family: Family | str) -> dict[str, Path]:
-        """Files of the LoRAs of `family` by name."""
-        return {
-            entry.name: entry.path
+    def loras(self, family: Family | str, *, model: Path | None = None) -> dict[str, Path]:
+        """Files of the LoRAs of `family` by name, as `controlnets`."""
+        return {entry.name: entry.path for entry in self._companions(Kind.LORA, family, model)}
+
+    def _companions(self, kind: Kind, family: Family | str, model: Path | None) -> list[Entry]:
+        return [
+            entry
             for entry in self.entries()
-            if entry.kind is Kind.LORA and entry.family == family
-        }
+            if entry.kind is kind
+            and entry.family == family
+            and (model is None or (entry.is_there and fits(entry.path, model)))
+        ]
 
     def free_name(self, wanted: str) -> str:
         """`wanted` as a name, with a number behind it where it is taken."""
@@ -259,7 +266,7 @@ class Registry:
             kind=Kind(values["kind"]),
             family=Family(values["family"]),
             path=self.data_dir / str(values["path"]),
-            control_kind=values.get("control_kind"),
+            control_kind=str(values["control_kind"]) if values.get("control_kind") else None,
             source=str(values.get("source", "")),
             is_own=bool(values.get("is_own", False)),
             added_at=str(values.get("added_at", "")),

@@ -27,6 +27,17 @@ SD2_WIDTH = 1024
 """Text features of Stable Diffusion 2; those of 1.5 are 768 wide and of SDXL 2048."""
 
 
+SHAPE_KEYS = ("in_channels", "cross_attention_dim", "block_out_channels", "down_block_types")
+"""What a ControlNet and its UNet have in common."""
+
+TEXT_KEYS = (
+    "attn2_to_k.lora_down.weight",
+    "attn2.to_k.lora_A.weight",
+    "attn2.to_k.lora.down.weight",
+)
+"""Ends of names in a LoRA whose last size is the width of the text's features."""
+
+
 class Kind(StrEnum):
     """What weights are for."""
 
@@ -104,6 +115,23 @@ def recognise(path: Path, *, has_weights: bool = True) -> Weights:
     return _file(read_header(path))
 
 
+def fits(path: Path, model: Path) -> bool:
+    """Whether the ControlNet folder or the LoRA file at `path` was made for the `model` folder.
+
+    Families are not enough: the draft model, or a distilled one, is SDXL's in another size. What
+    cannot be read fits nothing.
+    """
+    try:
+        unet = _json(model / "unet" / "config.json")
+        if path.is_dir():
+            config = _json(path / "config.json")
+            return all(config.get(key) == unet.get(key) for key in SHAPE_KEYS)
+        widths = read_header(path).last_sizes(*TEXT_KEYS)
+    except BadModel:
+        return False
+    return all(width == unet.get("cross_attention_dim") for width in widths)
+
+
 def read_header(path: Path) -> Header:
     """The header of a safetensors file, checked against the file's length.
 
@@ -125,7 +153,7 @@ def read_header(path: Path) -> Header:
         raise _cut_short(path, num_bytes)
     try:
         header, end = _parse_header(path, json.loads(text))
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise _no_safetensors(path) from error
     if not header.shapes:
         raise BadModel(f"{path} holds no weights: {ACCEPTED}.")
@@ -212,8 +240,7 @@ def _lora(header: Header) -> Weights:
     is_sd15 = header.mentions(
         "lora_te_", "down_blocks_0_atten", "down_blocks.0.atten", "up_blocks_3_", "up_blocks.3."
     )
-    crossing = ("attn2_to_k.lora_down.weight", "attn2.to_k.lora_A.weight")
-    widths = header.last_sizes(*crossing, "attn2.to_k.lora.down.weight")
+    widths = header.last_sizes(*TEXT_KEYS)
     if is_sd15 and not is_sdxl and SD2_WIDTH in widths:
         raise _refused(header.path, "a LoRA for Stable Diffusion 2")
     if not is_sdxl and not is_sd15:  # trained on a part that both have: the text's width tells

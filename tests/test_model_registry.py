@@ -14,6 +14,7 @@ from studio.config import draft_model_dir
 from studio.errors import BadDataFolder, BadInput, BadModel, Conflict, NotFound, StudioError
 from studio.model_registry import DRAFT, Entry, Registry, as_name, model_folder
 from studio.weights import Family, Kind
+from tests.tiny_models import write_controlnet, write_lora, write_sdxl
 
 
 @pytest.fixture
@@ -215,6 +216,27 @@ def test_adapters_are_given_by_family(registry: Registry, tmp_path: Path) -> Non
     registry.add(controlnet(tmp_path, "old", Family.SD15))
     assert registry.loras("sdxl") == {"gold": gold.path}
     assert registry.controlnets(Family.SDXL) == {"canny": lines.path, "depth": depth.path}
+
+
+def test_only_adapters_that_fit_are_given_to_a_model(registry: Registry, tmp_path: Path) -> None:
+    tiny = write_sdxl(tmp_path / "tiny")
+    net = write_controlnet(tmp_path / "net", "sdxl")
+    file = write_lora(tmp_path / "gold.safetensors", "sdxl")
+    registry.add(controlnet(tmp_path, "lines", Family.SDXL, "canny"))
+    registry.add(controlnet(tmp_path, "depth", Family.SDXL, "depth"))
+    registry.add(lora(tmp_path, "lost"))
+    edges = Entry(
+        name="edges", kind=Kind.CONTROLNET, family=Family.SDXL, path=net, control_kind="edges"
+    )
+    registry.add(edges)
+    registry.add(Entry(name="gold", kind=Kind.LORA, family=Family.SDXL, path=file))
+    shutil.rmtree(registry.path_of("depth"))
+    registry.path_of("lost").unlink()
+    assert registry.controlnets("sdxl", model=tiny) == {"edges": net}
+    assert registry.loras("sdxl", model=tiny) == {"gold": file}
+    draft = registry.get(DRAFT)
+    assert registry.controlnets(draft.family, model=draft.path) == {}
+    assert registry.loras(draft.family, model=draft.path) == {}
 
 
 def test_one_kind_of_control_has_one_controlnet(registry: Registry, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import struct
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from safetensors.torch import load_file, save, save_file
 
 from studio.errors import BadModel
 from studio.weights import Family, Kind, read_header, recognise
@@ -174,6 +177,21 @@ def test_a_file_that_is_cut_short_is_refused(made: Path, tmp_path: Path, lost: i
     (tmp_path / "x.safetensors").write_bytes(content[:-lost])
     with pytest.raises(BadModel, match=r"is damaged: it is .* bytes long where its header says"):
         recognise(tmp_path / "x.safetensors")
+
+
+@settings(deadline=None)
+@given(
+    at=some.integers(0, 160),
+    junk=some.binary(min_size=1, max_size=12) | some.sampled_from([b"Infinity", b"[]", b"{"]),
+)
+def test_a_damaged_header_is_refused_or_still_a_header(
+    tmp_path_factory: pytest.TempPathFactory, at: int, junk: bytes
+) -> None:
+    content = save({"unet": torch.zeros(2, 3), "vae": torch.zeros(4)}, {"format": "pt"})
+    path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
+    path.write_bytes(content[:at] + junk + content[at + len(junk) :])
+    with contextlib.suppress(BadModel):
+        assert read_header(path).shapes
 
 
 def test_a_file_cut_off_in_its_header_is_refused(made: Path, tmp_path: Path) -> None:
