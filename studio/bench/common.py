@@ -7,14 +7,21 @@ import json
 import math
 import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psutil
+
 from studio.brief import Brief
 from studio.config import Config
+from studio.errors import NotReady
 
 BRIEF = Brief(subject="mug", material="ceramic", color="red", scene="wooden table", seed=1)
 TIMEOUT_SECONDS = 600.0
+
+REST_SECONDS, REST_PERCENT = 0.5, 10.0
+"""A process that takes less of a core than this for as long is at rest."""
 
 Report = dict[str, float | str | int]
 
@@ -27,6 +34,23 @@ def config_of(options: argparse.Namespace, folder: str) -> Config:
         precision=options.precision,
         backend=getattr(options, "backend", None),
     )
+
+
+def wait_until_at_rest(timeout_seconds: float) -> None:
+    """Block until this process does nothing: an idle engine still measures and prepares.
+
+    Raises:
+        NotReady: it does not come to rest in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    process = psutil.Process()
+    process.cpu_percent()  # the first call begins the interval
+    while True:
+        time.sleep(REST_SECONDS)
+        if process.cpu_percent() < REST_PERCENT:
+            return
+        if time.monotonic() > deadline:
+            raise NotReady("The engine does not come to rest: try again later.")
 
 
 def print_report(report: Report) -> int:

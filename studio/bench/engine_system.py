@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
 
-import psutil
-
+from studio.bench.common import wait_until_at_rest
 from studio.bench.trace import Trace
 from studio.engine.manager import Health, Manager
 from studio.errors import GenerationFailed, NotReady
@@ -23,9 +23,6 @@ from studio.events import (
 )
 from studio.request import Request
 from studio.terms import Terms
-
-QUIET_SECONDS, QUIET_PERCENT = 0.5, 10.0
-"""A process that takes less of a core than this for as long is at rest."""
 
 
 class EngineSystem:
@@ -59,14 +56,7 @@ class EngineSystem:
         deadline = time.monotonic() + timeout_seconds
         self._manager.wait_until_ready(timeout_seconds)
         self._manager.wait_for_plan(deadline - time.monotonic())
-        process = psutil.Process()
-        process.cpu_percent()  # the first call begins the interval
-        while True:
-            time.sleep(QUIET_SECONDS)
-            if process.cpu_percent() < QUIET_PERCENT:
-                break
-            if time.monotonic() > deadline:
-                raise NotReady("The engine does not come to rest.")
+        wait_until_at_rest(deadline - time.monotonic())
         health = self._manager.health
         if wanted not in ("auto", health.backend):
             raise NotReady(f"The engine runs on {health.backend}, not on {wanted}: {health.plan}")
@@ -168,7 +158,9 @@ class _PictureTrace(_ProbeTrace):
 
 
 class _CancelTrace(_ProbeTrace):
-    """Cancels at step `cancel_at`, from another thread as a person would, and counts from there."""
+    """Cancels at some moment of the step after `cancel_at`, as a person would from another thread,
+    and counts the steps that end from then on.
+    """
 
     def __init__(self, cancel_at: int, cancel: Callable[[str], None]) -> None:
         super().__init__()
@@ -176,15 +168,18 @@ class _CancelTrace(_ProbeTrace):
         self.num_steps_after = 0
         self.is_cancelled = False
         self._is_asked = threading.Event()
+        self._stepped_at = time.perf_counter()
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Cancelled):
             self.is_cancelled = True
         elif isinstance(event, Stepped):
+            now = time.perf_counter()
+            step_seconds, self._stepped_at = now - self._stepped_at, now
             if self._is_asked.is_set():
                 self.num_steps_after += 1
             elif event.step == self._cancel_at:
-                threading.Thread(target=self._ask, daemon=True).start()
+                threading.Timer(random.random() * step_seconds, self._ask).start()
 
     def _ask(self) -> None:
         self._is_asked.set()  # first, so that the step under way counts

@@ -15,7 +15,14 @@ import time
 from typing import TYPE_CHECKING
 
 from studio.application import Studio
-from studio.bench.common import BRIEF, TIMEOUT_SECONDS, Report, config_of, print_report
+from studio.bench.common import (
+    BRIEF,
+    TIMEOUT_SECONDS,
+    Report,
+    config_of,
+    print_report,
+    wait_until_at_rest,
+)
 from studio.brief import Brief
 from studio.errors import GenerationFailed
 
@@ -33,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     ):
         studio.wait_until_ready()
         studio.manager.wait_for_plan(TIMEOUT_SECONDS)
+        wait_until_at_rest(TIMEOUT_SECONDS)
         report = measure_overhead(studio, num_images=options.num_images, num_steps=options.steps)
         report |= measure_steady(studio, num_images=options.num_images, num_steps=options.steps)
     return print_report(report)
