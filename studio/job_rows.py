@@ -105,8 +105,15 @@ class JobRows(Tables):
         self._write(work)
 
     def mark_succeeded(self, job_id: str) -> None:
-        """running → succeeded; `Conflict` otherwise."""
-        self._finish(job_id, (JobStatus.RUNNING,), JobStatus.SUCCEEDED)
+        """running → succeeded, or cancelled where every picture was skipped; else `Conflict`."""
+
+        def work(db: Database) -> None:
+            job = get_job(db, job_id)
+            has_images = len(job.skipped) < job.request.num_images
+            target = JobStatus.SUCCEEDED if has_images else JobStatus.CANCELLED
+            finish(db, job_id, (JobStatus.RUNNING,), target)
+
+        self._write(work)
 
     def mark_failed(self, job_id: str, error: str) -> None:
         """queued or running → failed, with the sentence to show; `Conflict` otherwise."""

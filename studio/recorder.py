@@ -95,8 +95,8 @@ class Recorder:
 
     def _keep(self, event: PictureFinished) -> None:
         job = self._store.job(event.job_id)
-        if not job.status.is_active or event.index in self._store.image_indices(job.id):
-            return  # cancelled while it was being decoded, or drawn before: nobody waits for it
+        if not job.status.is_active or event.index not in self._store.missing_indices(job.id):
+            return  # cancelled or skipped meanwhile, or drawn before: nobody waits for it
         verdict = unscreened_verdict(is_closed_world=self._card.is_closed_world)
         # The same name if a crash makes us draw it again: the file then replaces its orphan.
         image_id = f"{job.id}{event.index:02x}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # playwright and uvicorn are only needed by the tests that as
 WARNINGS_OF_OTHERS = [
     # gradio 6.31 sets an option of pandas that pandas 3 has made the default.
     "ignore:'future.no_silent_downcasting' is deprecated:DeprecationWarning",
+    "ignore:The copy keyword is deprecated and will be removed:DeprecationWarning",
 ]
 
 CHROMIUM_FLAGS = [

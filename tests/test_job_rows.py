@@ -129,3 +129,11 @@ def test_a_picture_skipped_before_a_crash_stays_skipped(tmp_path: Path) -> None:
         (recovered,) = store.recover()
         assert (recovered.status, recovered.skipped) == (JobStatus.QUEUED, (1,))
         assert store.missing_indices(job.id) == [0, 2]
+
+
+def test_a_job_whose_pictures_were_all_skipped_never_succeeded(store: Store) -> None:
+    (job,) = add_jobs(store)
+    store.mark_running(job.id)
+    store.skip(job.id, 0)
+    store.mark_succeeded(job.id)
+    assert store.job(job.id).status is JobStatus.CANCELLED

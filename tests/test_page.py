@@ -103,6 +103,45 @@ def test_one_job_is_stopped_by_keyboard_while_another_goes_on(
     assert slow.studio.job(first.id).status is JobStatus.SUCCEEDED
 
 
+def test_three_ways_to_stop_by_keyboard(
+    open_studio: OpenStudio, serve: Serve, new_page: NewPage
+) -> None:
+    slow = serve(open_studio(step_seconds=0.4))  # a picture must outlast the look at the page
+    page = new_page(slow.address)
+    write(page, "num_images", "4")
+    page.click("#generate")
+    expect(page.locator('#progress [data-act="skip"]')).to_be_visible()
+    (job,) = slow.studio.jobs()
+
+    page.keyboard.press("Control+Alt+Period")
+    expect(page.locator("#progress .v-card")).to_contain_text("1 skipped")
+    expect(page.locator("#result .v-thumb.v-skipped")).to_have_count(1)
+    assert len(slow.studio.job(job.id).skipped) == 1
+
+    expect(page.locator("#progress .v-card")).to_contain_text(re.compile(r"2 of 4 · step [1-4]"))
+    page.keyboard.press("Control+Shift+Period")
+    expect(page.locator("#progress .v-card")).to_contain_text("Stopped")
+    assert slow.studio.job(job.id).status is JobStatus.CANCELLED
+    assert len(slow.studio.view(job.id).images) >= 1
+    expect(page.locator("#progress .v-card")).to_contain_text("1 skipped")
+
+    page.click("#generate")
+    expect(page.locator("#progress .v-active")).to_have_count(1)
+    page.keyboard.press("Control+Period")
+    expect(page.locator("#progress .v-active")).to_have_count(0)
+    assert slow.studio.jobs()[0].status is JobStatus.CANCELLED
+
+
+def test_the_focus_stays_on_a_button_while_its_job_goes_on(slow: Served, new_page: NewPage) -> None:
+    page = new_page(slow.address)
+    write(page, "num_images", "4")
+    page.click("#generate")
+    stop = page.locator('#progress [data-act="stop"]')
+    stop.focus()
+    expect(page.locator("#progress .v-card")).to_contain_text(re.compile("2 of 4"))
+    expect(stop).to_be_focused()
+
+
 def test_a_stopped_job_is_drawn_again_from_its_card(slow: Served, new_page: NewPage) -> None:
     page = new_page(slow.address)
     page.click("#generate")

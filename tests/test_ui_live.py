@@ -94,7 +94,9 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
     press_generate(panel, studio, typed(panel))
     updates = press_generate(panel, studio, typed(panel))
     may_load.set()
-    assert "The queue is full (1 waiting): try again" in updates[panel.brief.message]
+    assert (
+        "The queue is full (1 waiting): try again in a few minutes." in updates[panel.brief.message]
+    )
     assert len(studio.jobs()) == 1
 
 
@@ -147,10 +149,24 @@ def test_stop_and_retry_act_on_the_job_of_the_card(open_studio: OpenStudio) -> N
     assert again[panel.chosen] == Chosen(job_id=job.id)
 
 
-@pytest.mark.parametrize("act", ["stop", "retry", "show", "picture"])
+@pytest.mark.parametrize("act", ["stop", "stop-after", "skip", "retry", "show", "picture"])
 def test_a_button_for_a_job_that_is_gone_is_one_sentence(studio: Studio, act: str) -> None:
     with pytest.raises(gr.Error, match="There is no such job"):
         press(panels(studio), studio, act, "0123456789abcdef")
+
+
+def test_a_picture_is_skipped_and_the_job_stopped_after_the_next(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    panel = panels(studio)
+    press_generate(panel, studio, typed(panel, num_images=4))
+    (job,) = studio.jobs()
+    data = {"act": "skip", "id": job.id, "index": 2}
+    press_button(panel, studio, typed(panel), data)
+    assert studio.job(job.id).skipped == (2,)
+    press(panel, studio, "stop-after", job.id)
+    view = studio.wait(job.id, WAIT_SECONDS)
+    assert view.job.status is JobStatus.CANCELLED
+    assert 2 not in view.images
 
 
 @pytest.mark.parametrize("data", [None, {}, [], {"act": 3, "id": ["x"], "index": "y"}])

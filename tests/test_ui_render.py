@@ -9,6 +9,7 @@ import pytest
 
 from studio.application import Studio
 from studio.brief import Brief
+from studio.durations import about, try_again
 from studio.engine.manager import Health, State
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
@@ -16,7 +17,6 @@ from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.request import Request
 from studio.ui.header import render_header
-from studio.ui.markup import about
 from studio.ui.progress import render_progress
 from studio.ui.recent import render_recent
 from studio.ui.result import render_result
@@ -29,10 +29,22 @@ READY = Health(state=State.READY)
 
 
 def view(
-    status: JobStatus = JobStatus.RUNNING, *, job_id: str = "0" * 16, **values: Any
+    status: JobStatus = JobStatus.RUNNING,
+    *,
+    job_id: str = "0" * 16,
+    skipped: tuple[int, ...] = (),
+    is_stopping: bool = False,
+    num_images: int = 2,
+    **values: Any,
 ) -> JobView:
     request = Request(
-        prompt=EVIL, height=64, width=64, num_steps=20, guidance_scale=3.0, seed=1, num_images=2
+        prompt=EVIL,
+        height=64,
+        width=64,
+        num_steps=20,
+        guidance_scale=3.0,
+        seed=1,
+        num_images=num_images,
     )
     brief = Brief(subject=EVIL, color="red")
     error = f"It failed {EVIL}" if status is JobStatus.FAILED else None
@@ -44,8 +56,12 @@ def view(
         created_at=0.0,
         status=status,
         error=error,
+        skipped=skipped,
+        is_stopping=is_stopping,
     )
-    known = {"num_ahead": 0, "seconds_left": None, "live": {}, "images": {}} | values
+    known = {
+        "num_ahead": 0, "seconds_waiting": None, "seconds_running": None, "live": {}, "images": {}
+    } | values  # fmt: skip
     return JobView(job=job, **known)
 
 
@@ -108,7 +124,7 @@ def test_words_of_people_and_models_are_never_markup(render: Any, status: JobSta
 
 
 def test_a_running_job_shows_its_preview_step_and_time(studio: Studio) -> None:
-    seen = view(live=LIVE, seconds_left=5.2)
+    seen = view(live=LIVE, seconds_waiting=0.0, seconds_running=5.2)
     card = render_progress(snapshot(active=(seen,), num_active=1))
     assert "step 12/20 · about 6 s" in card
     assert "/previews/0000000000000000/0.png?step=11" in card
@@ -116,12 +132,78 @@ def test_a_running_job_shows_its_preview_step_and_time(studio: Studio) -> None:
     assert 'data-act="stop"' in card
 
 
-def test_a_waiting_job_says_how_many_are_ahead() -> None:
-    seen = view(JobStatus.QUEUED, num_ahead=2, seconds_left=38.0)
+def test_a_waiting_job_tells_waiting_and_drawing_apart() -> None:
+    seen = view(JobStatus.QUEUED, num_ahead=2, seconds_waiting=12.0, seconds_running=8.0)
     shown = snapshot(active=(seen,), num_active=3)
-    assert "waiting, 2 ahead · about 40 s" in render_progress(shown)
-    assert "2 ahead · about 40 s" in render_header(shown)
+    words = "waiting about 15 s, then 8 s of drawing"
+    assert f"{words} · 2 ahead" in render_progress(shown)
+    assert f"2 ahead · {words}" in render_header(shown)
     assert "and 2 more waiting" in render_progress(shown)
+
+
+def test_a_running_job_that_shares_the_device_says_how_much_of_the_time_is_its_own() -> None:
+    seen = view(live=LIVE, seconds_waiting=6.0, seconds_running=6.0)
+    shown = snapshot(active=(seen,), num_active=1)
+    assert "step 12/20 · about 15 s, 6 s of it drawing" in render_progress(shown)
+
+
+def test_a_job_of_several_pictures_can_be_stopped_in_three_ways() -> None:
+    seen = view(live=LIVE)
+    for render in (render_progress, render_result):
+        html = render(snapshot(active=(seen,), num_active=1, result=seen))
+        for act in ("stop", "stop-after", "skip"):
+            assert f'data-act="{act}" data-id="0000000000000000" data-index="0"' in html
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        view(JobStatus.QUEUED),
+        view(live=LIVE, num_images=1),
+    ],
+    ids=["waiting", "one picture"],
+)
+def test_otherwise_stop_is_all_that_is_offered(seen: JobView) -> None:
+    for render in (render_progress, render_result):
+        html = render(snapshot(active=(seen,), num_active=1, result=seen))
+        assert 'data-act="stop"' in html
+        assert 'data-act="stop-after"' not in html
+        assert 'data-act="skip"' not in html
+
+
+def test_the_last_picture_can_be_skipped_and_nothing_stops_after_it() -> None:
+    card = render_progress(snapshot(active=(view(live=LIVE, skipped=(1,)),), num_active=1))
+    assert 'data-act="skip"' in card
+    assert 'data-act="stop-after"' not in card
+
+
+def test_a_job_that_is_stopping_says_so_and_can_still_be_stopped_at_once() -> None:
+    seen = view(live=LIVE, is_stopping=True)
+    card = render_progress(snapshot(active=(seen,), num_active=1))
+    assert "stops after this" in card
+    assert 'data-act="stop"' in card
+    assert 'data-act="stop-after"' not in card
+
+
+def test_skipped_pictures_are_counted_and_marked() -> None:
+    seen = view(live=LIVE, skipped=(1,))
+    card = render_progress(snapshot(active=(seen,), num_active=1))
+    assert "1 of 2 · step 12/20 · 1 skipped" in card
+    assert 'aria-valuenow="12"' in card
+    assert 'aria-valuemax="20"' in card
+    shown = snapshot(result=seen, chosen=Chosen(job_id=seen.job.id, index=1))
+    html = render_result(shown)
+    assert "Skipped." in html
+    assert 'aria-label="Variant 2, skipped"' in html
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELLED])
+def test_a_job_that_is_over_says_how_many_pictures_it_has(status: JobStatus) -> None:
+    seen = view(status, num_images=4, skipped=(1,), images={0: image()})
+    assert "1 of 4 drawn, 1 skipped" in render_result(snapshot(result=seen))
+    if status is JobStatus.CANCELLED:
+        card = render_progress(snapshot(trouble=(seen,)))
+        assert "Stopped · 1 of 4 drawn, 1 skipped" in card
 
 
 def test_a_failed_job_says_why_and_offers_a_retry() -> None:
@@ -195,6 +277,20 @@ def test_a_chosen_job_that_is_gone_gives_way_to_the_newest(studio: Studio) -> No
 )
 def test_a_time_to_wait_is_told_in_plain_words(seconds: float | None, words: str) -> None:
     assert about(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "in a few minutes"),
+        (0.2, "in about 1 second"),
+        (40.0, "in about 40 seconds"),
+        (170.0, "in about 3 minutes"),
+        (7300.0, "in about 3 hours"),
+    ],
+)
+def test_a_refusal_says_in_words_when_to_come_back(seconds: float | None, words: str) -> None:
+    assert try_again(seconds) == f"try again {words}"
 
 
 def test_a_snapshot_is_busy_while_jobs_run_or_the_model_warms() -> None:

@@ -9,7 +9,8 @@ import gradio as gr
 from studio.application import Studio
 from studio.engine.manager import State
 from studio.job import JobStatus
-from studio.ui.markup import about, escape, joined
+from studio.ui.markup import escape, joined
+from studio.ui.progress import time_words
 from studio.ui.snapshot import Snapshot, is_warming
 
 
@@ -26,7 +27,7 @@ def build_header(studio: Studio) -> HeaderPanel:
 
 
 def render_header(snapshot: Snapshot) -> str:
-    """One line: "Ready", "Warming: loading UNet", "2 ahead · about 40 s"."""
+    """One line: "Ready", "Warming: loading UNet", "Drawing · about 8 s", "2 ahead · waiting …"."""
     tone, words = _status(snapshot)
     return f'<p class="v-status v-{tone}"><span class="v-dot"></span>{escape(words)}</p>'
 
@@ -45,5 +46,5 @@ def _status(snapshot: Snapshot) -> tuple[str, str]:
         return "ready", "Ready"
     last = snapshot.active[-1]
     if last.job.status is JobStatus.QUEUED and last.num_ahead:
-        return "busy", joined(f"{last.num_ahead} ahead", about(last.seconds_left))
-    return "busy", joined("Drawing", about(last.seconds_left))
+        return "busy", joined(f"{last.num_ahead:,} ahead", time_words(last))
+    return "busy", joined("Drawing", time_words(last))

@@ -1,4 +1,4 @@
-"""Small helpers for writing HTML by hand: escaping, addresses of pictures, and plain words.
+"""Small helpers for writing HTML by hand: escaping, addresses of pictures, buttons.
 
 Everything a person typed passes through `escape`; nothing here knows Gradio or the studio.
 """
@@ -6,7 +6,6 @@ Everything a person typed passes through `escape`; nothing here knows Gradio or 
 from __future__ import annotations
 
 import html
-import math
 from urllib.parse import quote
 
 CLICK_TO_EVENT = """
@@ -35,34 +34,32 @@ def preview_address(job_id: str, index: int, step: int) -> str:
     return f"/previews/{quote(job_id, safe='')}/{index}.png?step={step}"
 
 
-def about(seconds: float | None) -> str:
-    """A time to wait in words, coarse enough not to flicker: "about 40 s"; empty for `None`."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return "about 1 s"
-    if seconds < 10:
-        return f"about {math.ceil(seconds)} s"
-    if seconds < 90:
-        return f"about {math.ceil(seconds / 5) * 5} s"
-    if seconds < 5400:
-        return f"about {math.ceil(seconds / 60)} min"
-    return f"about {seconds / 3600:.1f} h"
-
-
 def joined(*parts: str) -> str:
     """The parts that are not empty, with a middle dot between."""
     return " · ".join(part for part in parts if part)
 
 
 def button(
-    label: str, act: str, *, id: str = "", kind: str = "quiet", name: str | None = None
+    label: str,
+    act: str,
+    *,
+    id: str = "",
+    index: int = 0,
+    kind: str = "quiet",
+    name: str | None = None,
+    keys: str = "",
 ) -> str:
-    """A button that sends `act` for `id`; `name` is read out in place of the label."""
+    """A button that sends `act` for `id` and `index`; `name` is read out in place of the label.
+
+    `keys` is the shortcut that presses it (see page.js), as in `aria-keyshortcuts`.
+    """
     aria = f' aria-label="{escape(name)}"' if name else ""
+    if keys:
+        title = keys.replace("Control", "Ctrl").replace("Period", ".")
+        aria += f' aria-keyshortcuts="{escape(keys)}" title="{escape(title)}"'
     return (
         f'<button type="button" class="v-button v-{kind}" data-act="{escape(act)}" '
-        f'data-id="{escape(id)}"{aria}>{escape(label)}</button>'
+        f'data-id="{escape(id)}" data-index="{index}"{aria}>{escape(label)}</button>'
     )
 
 

@@ -1,6 +1,6 @@
-// The few things of the page that happen in the browser alone: the shortcut of Generate, the
-// sentence of a refused form going away when it is mended, and the result coming into view on a
-// narrow screen.
+// The few things of the page that happen in the browser alone: the shortcuts of Generate and of the
+// three ways to stop, the focus staying on a button whose panel is drawn anew, the sentence of a
+// refused form going away when it is mended, and the result coming into view on a narrow screen.
 
 (() => {
   const NARROW = "(max-width: 900px)";
@@ -20,6 +20,35 @@
       field?.focus?.({ preventScroll: true });
     }, 60);
   }, true);
+
+  // Ctrl and the full stop: now. With Shift: when the picture is done. With Alt: skip the picture.
+  document.addEventListener("keydown", (event) => {
+    if (event.code !== "Period" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+    const act = event.altKey ? "skip" : event.shiftKey ? "stop-after" : "stop";
+    const job = document.querySelector("#result .v-result")?.dataset.job;
+    const button = document.querySelector(`#result [data-act="${act}"]`)
+      || document.querySelector(`#progress .v-card[data-job="${job}"] [data-act="${act}"]`);
+    if (!button) return;
+    event.preventDefault();
+    button.click();
+  }, true);
+
+  // A panel is drawn anew while its job runs; whoever stands on one of its buttons stays there.
+  let held = null;
+  const same = ({ panel, act, id, index }) => [...document.querySelectorAll(`#${panel} [data-act]`)]
+    .find((button) => button.dataset.act === act && button.dataset.id === id
+      && (button.dataset.index || "") === index);
+  document.addEventListener("focusin", (event) => {
+    const button = event.target.closest?.("[data-act]");
+    const panel = button?.closest("#progress, #result, #recent")?.id;
+    const { act, id, index } = button?.dataset ?? {};
+    held = panel ? { panel, act, id, index: act === "skip" ? index : index || "" } : null;
+  });
+  document.addEventListener("pointerdown", () => { held = null; }, true);
+  new MutationObserver(() => {
+    if (!held || document.activeElement !== document.body) return;
+    same(held)?.focus({ preventScroll: true });
+  }).observe(document.documentElement, { subtree: true, childList: true });
 
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("#brief");

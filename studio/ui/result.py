@@ -17,7 +17,6 @@ from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.ui.markup import (
     CLICK_TO_EVENT,
-    about,
     button,
     escape,
     joined,
@@ -28,9 +27,12 @@ from studio.ui.markup import (
 from studio.ui.progress import (
     current_picture,
     describe,
+    drawn_words,
+    gentle_stops,
     released,
     step_words,
     steps_done,
+    time_words,
     waiting_words,
 )
 from studio.ui.snapshot import Snapshot, is_warming
@@ -107,11 +109,13 @@ def _facts(view: JobView, image: ImageRecord) -> str:
         "Size": f"{image.width} × {image.height}",
         "Steps": str(view.job.request.num_steps),
         "Time": f"{image.seconds:.1f} s",
+        "Pictures": drawn_words(view) if not view.job.status.is_active else "",
         "Drawn by": joined(image.model_name, image.backend, image.precision),
     }
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in facts.items()
+        if value
     )
     download = picture_address(image.id, is_download=True)
     return (
@@ -127,36 +131,49 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str) -> str:
     bar = note = ""
     if index in view.images:
         words = "Finished, and held back: it is shown when a reviewer has released it."
+    elif index in job.skipped:
+        words = "Skipped. A retry draws it after all." if _can_retry(view) else "Skipped."
     elif job.status is JobStatus.QUEUED:
         words = _capital(waiting_words(view, waiting_for))
     elif job.status is JobStatus.RUNNING:
         words = "Being drawn."
-        note = joined(step_words(view), about(view.seconds_left))
-        bar = progress_bar(*steps_done(view), label="Progress of the chosen job")
     elif job.status is JobStatus.FAILED:
         words = job.error or "It failed; try it again."
     else:
         words = "Stopped before this picture was finished."
+    if job.status is JobStatus.RUNNING:
+        note = joined(step_words(view), time_words(view))
+        bar = progress_bar(*steps_done(view), label="Progress of the chosen job")
+    elif not job.status.is_active:
+        note = drawn_words(view)
     inside = f'<p class="v-frame-words">{escape(words)}</p>'
-    if live is not None and live.preview_step and job.status.is_active:
+    is_shown = job.status.is_active and index not in job.skipped
+    if live is not None and live.preview_step and is_shown:
         address = preview_address(job.id, index, live.preview_step)
         inside = f'<img class="v-preview" src="{address}" alt="">'
     shape = _shape(job.request.width, job.request.height)
     note = f'<p class="v-note">{escape(note)}</p>' if note else ""
     frame = f'<div class="v-frame v-{job.status}" style="{shape}">{inside}</div>'
+    words = f'<p class="v-title">{escape(describe(view))}</p>{note}'
     return (
-        f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">'
-        f'<p class="v-title">{escape(describe(view))}</p>{note}</div>{_control(view)}</div>{bar}'
+        f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">{words}</div>'
+        f"{_controls(view, index)}</div>{bar}"
     )
 
 
-def _control(view: JobView) -> str:
-    if view.job.status is JobStatus.SUCCEEDED:
-        return ""
+def _controls(view: JobView, index: int) -> str:
     if view.job.status.is_active:
-        return button("Stop", "stop", id=view.job.id)
+        stop = button("Stop", "stop", id=view.job.id, keys="Control+Period")
+        gentle = gentle_stops(view, has_keys=True, index=index if index in view.live else None)
+        return f'<div class="v-controls">{gentle}{stop}</div>'
+    if not _can_retry(view):
+        return ""
     label = "Retry" if view.job.status is JobStatus.FAILED else "Draw again"
     return button(label, "retry", id=view.job.id, kind="strong")
+
+
+def _can_retry(view: JobView) -> bool:
+    return view.job.status in (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 def _capital(words: str) -> str:
@@ -179,8 +196,11 @@ def _strip(view: JobView, shown: int) -> str:
             address = preview_address(view.job.id, index, live.preview_step)
             inside = f'<img class="v-preview" src="{address}" alt="">'
         state = "finished" if image else "held" if index in view.images else "not finished yet"
+        kind = "v-thumb"
+        if index in view.job.skipped:
+            state, kind, inside = "skipped", "v-thumb v-skipped", ""
         thumbs.append(
-            f'<li><button type="button" class="v-thumb" data-act="picture" data-id="{view.job.id}" '
+            f'<li><button type="button" class="{kind}" data-act="picture" data-id="{view.job.id}" '
             f'data-index="{index}" aria-pressed="{str(index == shown).lower()}" style="{shape}" '
             f'aria-label="Variant {index + 1}, {state}">{inside}</button></li>'
         )

@@ -58,8 +58,11 @@ def look(studio: Studio, chosen: Chosen) -> Snapshot:
     active = [*reversed(running), *reversed(queued)][:MAX_ACTIVE_CARDS]
     trouble = [job for job in latest if job.status in (JobStatus.FAILED, JobStatus.CANCELLED)]
     views = {job.id: studio.view(job.id) for job in [*active, *trouble[:MAX_TROUBLE_CARDS]]}
+    health = studio.health
+    if studio.is_stopping:
+        health = dataclasses.replace(health, state=State.STOPPED)
     return Snapshot(
-        health=studio.health,
+        health=health,
         active=tuple(views[job.id] for job in active),
         num_active=studio.num_active(),
         trouble=tuple(views[job.id] for job in trouble[:MAX_TROUBLE_CARDS]),
