@@ -283,10 +283,10 @@ def _endpoint() -> str:
 @contextlib.contextmanager
 def _translated(name: str) -> Iterator[Any]:
     """The library, with what it raises told in one sentence."""
-    import huggingface_hub
-    from huggingface_hub import constants, errors, file_download, utils
+    import huggingface_hub.file_download
+    import huggingface_hub.utils
+    from huggingface_hub import constants, errors
 
-    del file_download, utils  # lazily loaded: named here so that they are there
     constants.HF_HUB_DISABLE_TELEMETRY = True
     # What a break loses, and how often progress is told: the library's own choice is ten times it.
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES

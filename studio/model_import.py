@@ -27,6 +27,7 @@ CONTROL_KIND_FORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DOWNLOADS, VOCABULARY = ".downloads", ".vocabulary"
 """Below the models' folder; no name begins with a dot."""
 
+COMMIT_CHARS = 12
 MARGIN_BYTES = 64 * 2**20
 
 
@@ -82,6 +83,23 @@ def add_model(
     raise BadModel(f"There is nothing at {path}: {ACCEPTED}, or as owner/name on the hub.")
 
 
+def unfinished(registry: Registry) -> dict[str, int]:
+    """Bytes of the downloads that were begun and not finished, by `owner/name`."""
+    found: dict[str, int] = {}
+    for folder in sorted((registry.folder / DOWNLOADS).glob("*--*")):
+        repo = folder.name[: -1 - COMMIT_CHARS].replace("--", "/", 1)
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        found[repo] = found.get(repo, 0) + sum(path.stat().st_size for path in files)
+    return found
+
+
+def discard(registry: Registry, repo: str) -> None:
+    """Delete what was downloaded of `owner/name` so far."""
+    for folder in (registry.folder / DOWNLOADS).glob(f"{repo.replace('/', '--')}-*"):
+        if len(folder.name) == len(repo) + 2 + COMMIT_CHARS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Wanted:
     """What was asked for beside the source."""
@@ -124,7 +142,7 @@ def _add_from_hub(wanted: _Wanted, source: str) -> Entry:
     listing = hub.list_model(source)
     files = hub.choose(listing)
     owner, _, repo = listing.repo.partition("/")
-    folder = wanted.registry.folder / DOWNLOADS / f"{owner}--{repo}-{listing.commit[:12]}"
+    folder = wanted.registry.folder / DOWNLOADS / f"{owner}--{repo}-{listing.commit[:COMMIT_CHARS]}"
     small = [file for file in files if not file.path.endswith(".safetensors")]
     report = _byte_report(wanted.report, f"downloading {listing.repo}")
     try:

@@ -72,7 +72,16 @@ def _registry(options: argparse.Namespace) -> Registry:
 
 
 def _list(options: argparse.Namespace) -> None:
-    print_list(_registry(options), as_json=options.json)
+    from studio.model_import import unfinished
+
+    registry = _registry(options)
+    print_list(registry, as_json=options.json)
+    for repo, num_bytes in unfinished(registry).items():
+        print(
+            f"studio: {repo} is downloaded in part ({_size(num_bytes)}): add it again to go on, or "
+            "remove it by that name.",
+            file=sys.stderr,
+        )
 
 
 def _add(options: argparse.Namespace) -> None:
@@ -95,7 +104,14 @@ def _add(options: argparse.Namespace) -> None:
 
 
 def _remove(options: argparse.Namespace) -> None:
-    entry = _registry(options).remove(options.name)
+    from studio.model_import import discard, unfinished
+
+    registry = _registry(options)
+    if options.name in unfinished(registry):
+        discard(registry, options.name)
+        print(f"Removed what was downloaded of {options.name}.")
+        return
+    entry = registry.remove(options.name)
     files = "its files are deleted" if entry.is_own else f"{entry.path} is left as it is"
     print(f"Removed {entry.name}; {files}.")
 

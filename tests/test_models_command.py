@@ -138,6 +138,22 @@ def test_removing_says_what_became_of_the_files(
     assert not (data_dir / "models" / "tiny").exists()
 
 
+def test_a_download_that_stopped_is_told_and_can_be_removed(
+    run: Run, capsys: Told, served: Hub, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    served.breaks = [0] * 6
+    assert run("add", "someone/tiny") == 75
+    capsys.readouterr()
+    run("list")
+    assert "studio: someone/tiny is downloaded in part (" in capsys.readouterr().err
+    assert run("remove", "someone/tiny") == 0
+    assert list((data_dir / "models" / ".downloads").iterdir()) == []
+    assert run("remove", "someone/tiny") == 2
+    assert run("list") == 0
+    assert "in part" not in capsys.readouterr().err
+
+
 def test_a_download_shows_its_progress_on_standard_error(
     run: Run, capsys: Told, served: Hub
 ) -> None:
