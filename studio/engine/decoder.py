@@ -24,17 +24,13 @@ class VaeDecoder:
 
     def __init__(self, vae: AutoencoderKL) -> None:
         self._vae = vae
-        config = vae.config
-        mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
-        # As the SDXL pipeline does: an autoencoder may give statistics per channel, or one factor.
-        self._std = _channels(std or [1.0], vae) / config.scaling_factor
-        self._mean = _channels(mean or [0.0], vae)
+        self._std, self._mean = latent_statistics(vae)
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> Pixels:
         unscaled = latents[None] * self._std + self._mean
         image = self._vae.decode(unscaled.to(self._vae.dtype), return_dict=False)[0]
-        return _to_bytes(image[0])
+        return to_bytes(image[0])
 
 
 class LinearPreview:
@@ -46,7 +42,7 @@ class LinearPreview:
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> Pixels:
         rgb = torch.einsum("chw,cr->rhw", latents, self._weight) + self._bias[:, None, None]
-        return _to_bytes(rgb)
+        return to_bytes(rgb)
 
 
 def load_preview(
@@ -81,11 +77,21 @@ def fit_preview(decoder: Decoder, num_channels: int, device: str = "cpu") -> Lin
     return LinearPreview(solution[:-1].to(device), solution[-1].to(device))
 
 
-def _to_bytes(image: torch.Tensor) -> Pixels:
+def to_bytes(image: torch.Tensor) -> Pixels:
     """`[3, H, W]` in [-1, 1] to `[H, W, 3]` bytes."""
     levels = (image.float().clamp(-1, 1) + 1) * 127.5
     pixels: Pixels = levels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels
+
+
+def latent_statistics(vae: AutoencoderKL) -> tuple[torch.Tensor, torch.Tensor]:
+    """`(std, mean)`, `[1, C or 1, 1, 1]` each: scaled latents · std + mean is what a VAE decodes.
+
+    As the SDXL pipeline does: an autoencoder may give statistics per channel, or one factor.
+    """
+    config = vae.config
+    mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    return _channels(std or [1.0], vae) / config.scaling_factor, _channels(mean or [0.0], vae)
 
 
 def _channels(values: list[float], vae: AutoencoderKL) -> torch.Tensor:

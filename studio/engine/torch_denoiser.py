@@ -34,6 +34,11 @@ class TorchDenoiser:
         # SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not.
         self._adds_conditions = unet.config.addition_embed_type == "text_time"
 
+    @property
+    def controlnets(self) -> Mapping[str, ControlNetModel]:
+        """The ControlNets by the kind of image they follow."""
+        return dict(self._controlnets)
+
     @torch.inference_mode()
     def denoise(self, rows: Rows) -> torch.Tensor:
         """See `Denoiser`. Time and size conditions stay float32: the UNet casts them itself.
