@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from studio.engine.loading import REPORT_INTERVAL_SECONDS, Progress
+from studio.engine.loading import REPORT_INTERVAL_SECONDS, Progress, WithoutWeights
 from studio.engine.model import load_model
 from studio.errors import BadModel
 from tests.tiny_models import write_model
@@ -125,6 +126,15 @@ def test_a_model_that_does_not_draw_from_words_alone_is_refused(folder: Path) ->
     )
     with pytest.raises(BadModel, match="for inpainting"):
         load_model(folder, precision="float32")
+
+
+def test_modules_are_made_without_weights_on_one_thread_only() -> None:
+    with WithoutWeights():
+        here = torch.nn.Linear(2, 3)
+        with ThreadPoolExecutor(1) as beside:
+            there = beside.submit(torch.nn.Linear, 2, 3).result()
+    assert here.weight.is_meta
+    assert not there.weight.is_meta
 
 
 def test_every_part_is_reported(tmp_path: Path) -> None:

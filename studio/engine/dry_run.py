@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.live_bytes import FusedAttention, LiveBytes
+from studio.engine.loading import WithoutWeights
 from studio.engine.model import Model
 from studio.engine.torch_denoiser import TorchDenoiser
 
@@ -134,9 +134,9 @@ def _count_decode(vae: Any, shape: tuple[int, ...]) -> int:
 
 def _without_weights(module: Any) -> Any:
     """A module of the same configuration and dtype on the meta device."""
-    with init_empty_weights(include_buffers=True):
+    with WithoutWeights():
         empty = type(module).from_config(module.config)
-    return empty.to(module.dtype).eval().requires_grad_(False)
+    return empty.to("meta", module.dtype).eval().requires_grad_(False)
 
 
 def _find(model: Model, cls: type[Any]) -> Any:

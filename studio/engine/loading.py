@@ -1,7 +1,7 @@
 """Weights become modules: built empty, then filled tensor by tensor, with progress by bytes.
 
-A module is made on torch's meta device, so that nothing is drawn at random and thrown away, and
-each tensor goes straight from its safetensors file to the device in the dtype it will have: there
+A module is made without weights, so that nothing is drawn at random and thrown away, and each
+tensor goes straight from its safetensors file to the device in the dtype it will have: there
 is never more than one copy. What a file lacks, or has too much, is refused by name.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from safetensors import safe_open
+from torch.overrides import TorchFunctionMode
 
 from studio.errors import BadModel
 
@@ -35,6 +35,35 @@ CLIP_PREFIX = "text_model."
 
 IGNORED_SUFFIX = "position_ids"
 """A count from zero that old files carry along; the module counts for itself."""
+
+
+INITIALISERS = frozenset(
+    ("constant_", "fill_", "kaiming_uniform_", "normal_", "uniform_", "xavier_uniform_", "zero_")
+)
+
+
+class WithoutWeights(TorchFunctionMode):
+    """Modules made here have parameters of shape and dtype only; what they compute is real.
+
+    On the thread that asks, and on no other: accelerate's way to the same end changes what
+    `torch.nn.Module` does for all of them, and another may be reading an adapter.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.empty:  # as modules make their parameters
+            return func(*args, **kwargs | {"device": "meta"})
+        if getattr(func, "__name__", "") in INITIALISERS:
+            tensor = args[0] if args else kwargs.get("tensor")
+            if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 class Progress:
@@ -78,10 +107,10 @@ def load_module(
     Raises:
         BadModel: a weight is missing, has another shape, or belongs to something else.
     """
-    with init_empty_weights(include_buffers=False):
+    with WithoutWeights():
         module = make()
     wanted = dtype(module)
-    missing = module.state_dict()  # on the meta device: names and shapes
+    missing = module.state_dict()  # names and shapes
     progress = Progress(report, label, sum(file.stat().st_size for file in files))
     for file, saved_name, tensor in _tensors(files, device):
         name = _present_name(saved_name, missing)

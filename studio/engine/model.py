@@ -25,7 +25,6 @@ from transformers import (
     CLIPTokenizer,
     PreTrainedModel,
 )
-from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
 from studio.engine.decoder import Decoder, VaeDecoder, load_preview
@@ -205,8 +204,7 @@ def _encoder(
 def _empty(cls: type[Any], folder: Path) -> torch.nn.Module:
     """A module as its `config.json` describes it, its weights still to come."""
     if issubclass(cls, PreTrainedModel):
-        with no_init_weights():
-            module: torch.nn.Module = cls(CLIPTextConfig.from_pretrained(folder))
+        module: torch.nn.Module = cls(CLIPTextConfig.from_pretrained(folder))
     else:
         module = cls.from_config(cls.load_config(folder, local_files_only=True))
     return module
