@@ -208,10 +208,11 @@ class QueueRows(Tables):
 
     def work_before(self, job: Job) -> list[WorkLeft]:
         """The waiting jobs of the same owner, class and priority that came before this one."""
+        # "+" keeps SQLite from walking along the places, past the jobs of everybody.
         rows = self._rows(
             f"SELECT {_ALIKE}, COUNT(*) AS num_jobs FROM jobs WHERE status = 'queued'"
             " AND service_class = ? AND owner = ? AND priority = ?"
-            " AND position < (SELECT position FROM jobs WHERE id = ?)"
+            " AND +position < (SELECT position FROM jobs WHERE id = ?)"
             " GROUP BY work, num_steps_left",
             *(job.service_class, job.owner, job.priority, job.id),
         )
