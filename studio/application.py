@@ -36,6 +36,7 @@ from studio.job import Job, JobStatus, new_id
 from studio.job_view import JobView
 from studio.live import LiveBoard
 from studio.model_card import ModelCard
+from studio.model_choice import additions
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
@@ -75,7 +76,7 @@ class Studio:
         self._controls = ControlImages(config.data_dir)
         self._dispatcher = Dispatcher(store, self._hand)
         self._manager = Manager(
-            load or _loader(config),
+            load or _loader(config, card.family),
             on_event=self._hear,
             on_ready=self._dispatcher.open,
             load_control=self._controls.load,
@@ -385,12 +386,15 @@ class Studio:
         self._manager.submit(job.id, job.request, indices, terms=job.terms)
 
 
-def _loader(config: Config) -> LoadModel:
+def _loader(config: Config, family: str) -> LoadModel:
     """How `config.model` is loaded: in the engine's thread, so the imports are there too."""
 
     def load(precision: str, report: Callable[[str], None]) -> Model:
         from studio.engine.model import load_model
 
-        return load_model(config.model, precision=precision, report=report)
+        controlnets, loras = additions(config, family)
+        return load_model(
+            config.model, precision=precision, report=report, controlnets=controlnets, loras=loras
+        )
 
     return load

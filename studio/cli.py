@@ -15,7 +15,7 @@ from typing import NoReturn, cast
 
 from studio import __version__, models_command
 from studio.brief import Brief
-from studio.config import BACKENDS, PRECISIONS, Config
+from studio.config import BACKENDS, PRECISIONS
 from studio.errors import BadConfig, StudioError
 
 EXIT_INTERRUPTED = 130
@@ -114,7 +114,10 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", metavar="DIR", help="model folder in diffusers' layout (the draft model)"
+        "--model",
+        metavar="MODEL",
+        help="a name that `studio models list` shows, or a folder in diffusers' layout (what "
+        "`studio models use` chose)",
     )
     parser.add_argument(
         "--precision", metavar="P", help=f"one of {', '.join(PRECISIONS)} (auto: the fastest)"
@@ -125,7 +128,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    config = Config.from_environ(
+    from studio.model_choice import configured
+
+    config = configured(
         host=options.host,
         port=_port(options.port),
         data_dir=options.data_dir,
@@ -140,9 +145,9 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    config = Config.from_environ(
-        model=options.model, precision=options.precision, backend=options.backend
-    )
+    from studio.model_choice import configured
+
+    config = configured(model=options.model, precision=options.precision, backend=options.backend)
     brief = Brief(
         subject=options.subject,
         material=options.material,

@@ -42,12 +42,14 @@ def draft_model_dir() -> Path:
 class Config:
     """Settings. Sizes are in bytes, times in seconds.
 
+    `models_dir` is where the names of models are kept: the data folder where it is left out.
     `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
     the disk: below it no job is accepted. `max_queued_per_owner` keeps one person from filling the
     queue. Asked to stop, the server finishes the pictures begun for at most `drain_seconds`.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
+    models_dir: Path | None = None
     model: Path = dataclasses.field(default_factory=draft_model_dir)
     host: str = "127.0.0.1"
     port: int = 7860
@@ -102,7 +104,7 @@ class Config:
             if environ.get(name):
                 values[field.name] = _parse(name, environ[name], is_number=field.type == "int")
         values |= {name: value for name, value in overrides.items() if value is not None}
-        for name in ("data_dir", "cache_dir", "model"):
+        for name in ("data_dir", "models_dir", "cache_dir", "model"):
             if name in values:
                 values[name] = _path(name, str(values[name]))
         return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__

@@ -63,7 +63,8 @@ def generate(
     compose(brief, load_presets(), card, max_num_images=config.max_num_images)
     _prepare(out)
     with _temporary_folder() as data_dir:
-        private = dataclasses.replace(config, data_dir=data_dir)
+        models_dir = config.models_dir or config.data_dir
+        private = dataclasses.replace(config, data_dir=data_dir, models_dir=models_dir)
         with Studio.open(private, card=card, load=load) as studio:
             studio.wait_until_ready()
             job = studio.submit(brief)

@@ -228,7 +228,7 @@ class Registry:
         path = self.data_dir / FILE_NAME
         try:
             text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], None
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from error

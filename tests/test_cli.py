@@ -149,6 +149,7 @@ def test_a_bad_brief_is_one_sentence_and_exit_code_2(
     ("arguments", "code", "sentence"),
     [
         (["serve", "--model", "/nowhere"], 78, "There is no model folder at /nowhere"),
+        (["serve", "--model", "nobody"], 78, "There is no model named 'nobody'"),
         (["serve", "--port", "http"], 78, "The port 'http' is no number"),
         (["serve", "--port", "99999"], 78, "Port 99999 does not exist"),
         (["serve", "--host", "0.0.0.0"], 78, "is not a loopback address; use 127.0.0.1"),

@@ -22,6 +22,7 @@ def test_every_setting_can_come_from_the_environment() -> None:
     values: dict[str, object] = {
         "data_dir": Path("/tmp/data"),
         "model": Path("/tmp/model"),
+        "models_dir": Path("/tmp/models"),
         "host": "::1",
         "port": 8000,
         "precision": "float32",

@@ -39,6 +39,7 @@ FLOORS = {
         "job_rows",
         "live",
         "migrations",
+        "model_choice",
         "model_registry",
         "pictures",
         "presets",
