@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from studio import cli
-from studio.bench import serve, targets
+from studio.bench import targets
 from studio.bench.baselines import PipelineSystem, best_batch
+from studio.bench.child import Child, Spec
 from studio.bench.common import print_table, shown_against
 from studio.bench.engine_system import EngineSystem
 from studio.bench.loads import (
@@ -25,19 +26,22 @@ from studio.bench.loads import (
     play_open,
     poisson_arrivals,
 )
-from studio.bench.serve import Plan, Results, closed_counts
+from studio.bench.serve import closed_counts, measure
+from studio.bench.serve_plan import Plan, plan_of
+from studio.bench.serve_results import Results, print_results
 from studio.bench.targets import BATCHES, ENGINE, ONE, ONE_FLOAT32
 from studio.bench.trace import Run, Summary, Timing, estimate_error, percentile, summarize
 from studio.config import draft_model_dir
 from studio.engine.engine import Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.manager import Manager
-from studio.errors import BadInput
+from studio.errors import BadInput, GenerationFailed
 from studio.events import Event, PictureFinished, Pixels
 from studio.model_card import ModelCard, read_card
 from studio.presets import load_presets
 from studio.request import Request
 from tests.engine_tools import request, run_all
+from tests.tiny_models import write_sdxl
 
 CARD = gaussian_model().card
 STEPS = (2, 4, 6)
@@ -428,8 +432,41 @@ def test_the_report_is_plain_values_and_says_what_capacity_is(
     assert report["static_batches"]["max_batch"] == 2
     assert len(report["loads"]) == 9
     assert {"measure", "value", "target", "is_met"} <= report["targets"][0].keys()
-    serve.print_results(results)
+    print_results(results)
     assert "Capacity is static batches" in capsys.readouterr().out
+
+
+def test_a_whole_bench_of_a_tiny_model_loses_no_request(tmp_path: Path) -> None:
+    plan = Plan(
+        folder=write_sdxl(tmp_path / "tiny"),
+        precision="float32",
+        backend="torch",
+        seconds=4.0,
+        callers=(1, 2),
+        shares=(0.8,),
+        num_rounds=1,
+        steps=(1, 2),
+        num_threads=1,
+        cache_dir=tmp_path / "cache",
+        negative_presets=(),  # its tokens are bytes
+    )
+    results = measure(plan)
+    report = json.loads(json.dumps(results.report()))
+    assert {entry["system"] for entry in report["loads"]} == {ONE_FLOAT32, BATCHES, ENGINE}
+    assert {entry["load"] for entry in report["loads"]} == {"closed 1", "closed 2", "open 80%"}
+    for entry in report["loads"]:
+        assert entry["num_finished"] == entry["num_requests"] > 0
+    assert all(
+        difference < 1.0
+        for difference in report["mean_difference_from_one_by_one_in_levels"].values()
+    )
+    assert len(report["targets"]) == 7
+
+
+def test_an_error_in_a_child_is_said_by_its_system(tmp_path: Path) -> None:
+    spec = Spec(name="nothing", folder=tmp_path, precision="float32", num_threads=1, max_batch=1)
+    with Child(spec) as child, pytest.raises(GenerationFailed, match=r"^nothing: "):
+        child.call("settle", 1.0)
 
 
 def test_plots_are_drawn_from_the_report(tmp_path: Path) -> None:
@@ -450,11 +487,11 @@ def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_that_are_no_numbers_are_refused_with_an_example(tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", "--steps", "ten"])
     with pytest.raises(BadInput, match="10,20,30"):
-        serve.plan_of(options, str(tmp_path))
+        plan_of(options, str(tmp_path))
 
 
 def test_the_quick_form_is_said_to_be_one(tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", "--quick"])
-    plan = serve.plan_of(options, str(tmp_path))
+    plan = plan_of(options, str(tmp_path))
     assert plan.is_quick
     assert plan.seconds <= 120

@@ -21,6 +21,8 @@ from studio.model_card import ModelCard
 from studio.presets import Presets
 from studio.request import Request
 
+NEGATIVE_PRESETS = ("no_text", "sharp_photo")
+
 
 @dataclasses.dataclass(frozen=True)
 class Arrival:
@@ -63,7 +65,13 @@ class Memory(Protocol):
 
 
 def make_requests(
-    card: ModelCard, presets: Presets, steps: Sequence[int], num_requests: int, seed: int
+    card: ModelCard,
+    presets: Presets,
+    steps: Sequence[int],
+    num_requests: int,
+    seed: int,
+    *,
+    negative_presets: tuple[str, ...] = NEGATIVE_PRESETS,
 ) -> list[Request]:
     """Requests of one guided picture, of the default size, with words drawn from the presets.
 
@@ -82,7 +90,7 @@ def make_requests(
                 material=chance.choice(words.material).en,
                 color=chance.choice(words.color).en,
                 scene=chance.choice(words.scene).en,
-                negative_presets=("no_text", "sharp_photo"),
+                negative_presets=negative_presets,
                 seed=chance.randrange(2**32),
                 num_steps=num_steps,
             ),

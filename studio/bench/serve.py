@@ -8,7 +8,8 @@
 
 All draw the same requests with the same weights, sampler, steps and guidance; each has a process of
 its own, and they take turns in an order that changes from round to round, so that a drift of the
-machine favours none. Words, sizes and seeds are the same for all; step counts are mixed.
+machine favours none. Step counts are mixed. Batches show previews by the engine's own linear map,
+as often as the engine does; a plain call shows nothing before its picture.
 
 *Capacity* is what static batches reach in the best of the closed loops, on the same mix of steps.
 The open loads are shares of it, and all systems are given the same arrivals.
@@ -19,32 +20,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
-import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from studio.bench import targets
 from studio.bench.child import Child, Spec
-from studio.bench.common import (
-    config_of,
-    machine,
-    num_cores,
-    print_table,
-    shown,
-    shown_against,
-    without_none,
-)
 from studio.bench.loads import make_requests, poisson_arrivals
+from studio.bench.serve_plan import Plan, plan_of
+from studio.bench.serve_results import Results, best_of, print_results
 from studio.bench.targets import BATCHES, ENGINE, ENGINE_TORCH, ONE, ONE_FLOAT32
-from studio.bench.trace import Run, Summary, Timing, estimate_error, summarize
-from studio.errors import BadInput
+from studio.bench.trace import Run
+from studio.errors import GenerationFailed
 from studio.model_card import ModelCard, read_card
 from studio.presets import load_presets
 from studio.request import Request
@@ -53,30 +45,9 @@ SETTLE_TIMEOUT_SECONDS = 1200.0
 CLOSED_SHARE = 0.5
 """Of the time left after the start: for the closed loops; the rest is for the open loads."""
 
-NUM_CANCELS = 10
+NUM_CANCELS, MIN_CANCEL_STEPS = 10, 10
 DRAIN = 1.3
 """An open load takes about this much longer than its arrivals."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured. `steps` are the step counts in their shares; times are seconds."""
-
-    folder: Path
-    precision: str
-    backend: str
-    seconds: float
-    is_quick: bool = False
-    callers: tuple[int, ...] = (1, 2, 4, 8, 16)
-    shares: tuple[float, ...] = (0.5, 0.8, 0.95)
-    verdict_share: float = 0.8
-    num_rounds: int = 2
-    steps: tuple[int, ...] = (10, 20, 30)
-    window_seconds: float = 0.05
-    num_threads: int = dataclasses.field(default_factory=num_cores)
-    device: str = "cpu"
-    cache_dir: Path | None = None
-    seed: int = 1
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,44 +67,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(options: argparse.Namespace, folder: str) -> Plan:
-    """The plan the options ask for; `folder` may be filled and is thrown away.
-
-    Raises:
-        BadInput: an option cannot be used.
-    """
-    config = config_of(options, folder)
-    try:
-        steps = tuple(int(step) for step in str(options.steps).split(","))
-    except ValueError:
-        steps = ()
-    if not steps or min(steps) < 1:
-        raise BadInput("--steps must be whole numbers with commas between, as in 10,20,30.")
-    plan = Plan(
-        folder=config.model,
-        precision=config.precision,
-        backend=options.backend,
-        seconds=60 * options.minutes,
-        steps=steps,
-        window_seconds=options.window_ms / 1000,
-        num_threads=options.threads or num_cores(),
-        cache_dir=Path(options.cache_dir) if options.cache_dir else Path(folder),
-        device=options.device,
-        seed=options.seed,
-    )
-    if not options.quick:
-        return plan
-    return dataclasses.replace(
-        plan,
-        seconds=min(plan.seconds, 120.0),
-        is_quick=True,
-        callers=(1, 4, 16),
-        shares=(0.8,),
-        num_rounds=1,
-        steps=tuple(max(1, step // 2) for step in steps),
-    )
-
-
 class _Countdown:
     """So many seconds from now."""
 
@@ -146,81 +79,6 @@ class _Countdown:
 
     def part(self, share: float) -> _Countdown:
         return _Countdown(share * self.left())
-
-
-@dataclasses.dataclass
-class Results:
-    """What a run saw, by system and load."""
-
-    plan: Plan
-    card: ModelCard
-    runs: dict[tuple[str, str], list[Run]] = dataclasses.field(
-        default_factory=lambda: defaultdict(list)
-    )
-    systems: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    batch_rates: dict[int, float] = dataclasses.field(default_factory=dict)
-    steps_after_cancel: dict[str, int] = dataclasses.field(default_factory=dict)
-    picture_difference: dict[str, float] = dataclasses.field(default_factory=dict)
-    wall_seconds: float = 0.0
-
-    def summaries(self) -> dict[tuple[str, str], Summary]:
-        return {key: summarize(runs) for key, runs in self.runs.items()}
-
-    def capacity(self) -> float:
-        """Pictures a second of static batches in the best of the closed loops."""
-        summaries = self.summaries()
-        return max(
-            summaries[BATCHES, targets.closed(n)].pictures_per_second for n in self.plan.callers
-        )
-
-    def targets(self) -> list[targets.Target]:
-        return targets.judge(
-            self.summaries(),
-            callers=self.plan.callers,
-            steps_after_cancel=self.steps_after_cancel,
-            verdict_share=self.plan.verdict_share,
-        )
-
-    def estimate_errors(self) -> dict[str, float]:
-        """Median relative error of the estimate for a picture that is alone, by system."""
-        alone: dict[str, list[Timing]] = defaultdict(list)
-        for (system, load), runs in self.runs.items():
-            if load == targets.closed(1):
-                alone[system] += [timing for run in runs for timing in run.timings]
-        errors = {system: estimate_error(timings) for system, timings in alone.items()}
-        return {system: error for system, error in errors.items() if error is not None}
-
-    def report(self) -> dict[str, Any]:
-        """Everything, in plain values."""
-        plan = self.plan
-        return {
-            "bench": "serve",
-            "is_quick": plan.is_quick,
-            "minutes": self.wall_seconds / 60,
-            "machine": machine() | {"device": plan.device, "num_threads": plan.num_threads},
-            "model": self.card.name,
-            "sampler": self.card.default_sampler,
-            "guidance_scale": self.card.default_guidance_scale,
-            "size": list(self.card.default_size),
-            "steps": list(plan.steps),
-            "num_rounds": plan.num_rounds,
-            "systems": self.systems,
-            "static_batches": {
-                "max_batch": best_of(self.batch_rates),
-                "window_seconds": plan.window_seconds,
-                "pictures_per_second_by_batch": self.batch_rates,
-            },
-            "capacity_pictures_per_second": self.capacity(),
-            "loads": [
-                {"system": system, "load": load} | _figures(load, summary)
-                for (system, load), summary in self.summaries().items()
-            ],
-            "estimate_median_relative_error": self.estimate_errors(),
-            "mean_difference_from_one_by_one_in_levels": self.picture_difference,
-            "targets": [
-                dataclasses.asdict(target) | {"is_met": target.is_met} for target in self.targets()
-            ],
-        }
 
 
 def measure(plan: Plan) -> Results:
@@ -239,7 +97,7 @@ def measure(plan: Plan) -> Results:
         for name in (ENGINE, ENGINE_TORCH):
             if name in children:
                 say(f"{name}: cancelling")
-                probes = [_longest(requests(len(plan.steps))) for _ in range(NUM_CANCELS)]
+                probes = [_long(request) for request in requests(NUM_CANCELS)]
                 results.steps_after_cancel[name] = max(
                     children[name].call("steps_after_cancel", probe) for probe in probes
                 )
@@ -295,35 +153,43 @@ def _start(
     return children
 
 
-def best_of(rates: dict[int, float]) -> int:
-    """The batch size with the most pictures a second."""
-    return max(rates, key=lambda size: rates[size], default=0)
-
-
 def _request_source(plan: Plan, card: ModelCard) -> Callable[[int], list[Request]]:
     """Gives the next so many requests; no two calls give the same ones."""
-    presets, seeds = load_presets(), _count_from(plan.seed)
-    return lambda number: make_requests(card, presets, plan.steps, number, next(seeds))
+    presets, seeds = load_presets(), itertools.count(plan.seed)
+
+    def requests(number: int) -> list[Request]:
+        return make_requests(
+            card,
+            presets,
+            plan.steps,
+            number,
+            next(seeds),
+            negative_presets=plan.negative_presets,
+        )
+
+    return requests
 
 
-def _count_from(first: int) -> Iterator[int]:
-    while True:
-        yield first
-        first += 1
-
-
-def _longest(requests: Sequence[Request]) -> Request:
-    return max(requests, key=lambda request: request.num_steps)
+def _long(request: Request) -> Request:
+    """The request with so many steps that it is surely cancelled before its end."""
+    return dataclasses.replace(request, num_steps=max(request.num_steps, MIN_CANCEL_STEPS))
 
 
 def _warm_up(
     children: dict[str, Child], requests: Callable[[int], list[Request]], plan: Plan
 ) -> dict[str, float]:
-    """Seconds per picture by system, from a short loop after one that is thrown away."""
+    """Seconds per picture by system, from a short loop after one that is thrown away.
+
+    Raises:
+        GenerationFailed: a system cannot draw these requests, so nothing can be compared.
+    """
     pace = {}
     for name, child in children.items():
         for _ in range(2):
             run: Run = child.call("play_closed", requests(len(plan.steps)), 4, _timeout(plan))
+        errors = [timing.error for timing in run.timings if timing.error is not None]
+        if errors:
+            raise GenerationFailed(f"{name}: {errors[0]}")
         pace[name] = run.wall_seconds / len(plan.steps)
         say(f"{name}: about {pace[name]:.2f} s a picture")
     return pace
@@ -402,17 +268,6 @@ def _play_open(
             say(f"round {round_ + 1}: {load} of {capacity:.2f} pictures/s, {count} pictures each")
 
 
-def _figures(load: str, summary: Summary) -> dict[str, Any]:
-    figures = without_none(dataclasses.asdict(summary))
-    if not _is_closed(load):
-        del figures["outside_share"]  # idle time is no overhead
-    return figures
-
-
-def _is_closed(load: str) -> bool:
-    return load.startswith("closed")
-
-
 def _rotated(names: list[str], turn: int) -> list[str]:
     start = turn % len(names)
     return names[start:] + names[:start]
@@ -421,69 +276,6 @@ def _rotated(names: list[str], turn: int) -> list[str]:
 def _timeout(plan: Plan) -> float:
     """No load may take longer than this; what is not done by then counts as it stands."""
     return max(60.0, plan.seconds / 2)
-
-
-HEADERS = (
-    "load",
-    "system",
-    "pictures",
-    "per s",
-    "outside",
-    "admission",
-    "p99",
-    "preview p50",
-    "p99",
-    "latency",
-    "p50",
-    "p99",
-    "RSS MB",
-    "device MB",
-)
-
-
-def print_results(results: Results) -> None:
-    """The tables: every load, then the targets."""
-    rows = []
-    for (system, load), figures in results.summaries().items():
-        rows.append(
-            (
-                load,
-                system,
-                f"{figures.num_finished}/{figures.num_requests}",
-                shown(figures.pictures_per_second),
-                shown(figures.outside_share, 3) if _is_closed(load) else "-",
-                shown(figures.admission_mean, 3),
-                shown(figures.admission_p99, 3),
-                shown(figures.preview_p50, 3),
-                shown(figures.preview_p99, 3),
-                shown(figures.latency_mean, 3),
-                shown(figures.latency_p50, 3),
-                shown(figures.latency_p99, 3),
-                shown(figures.peak_rss_mb, 0),
-                shown(figures.device_mb, 0),
-            )
-        )
-    rows.sort(key=lambda row: (row[0].split()[0], float(row[0].split()[1].rstrip("%")), row[1]))
-    print_table(HEADERS, rows)
-    print("\nTimes are seconds. Capacity is static batches' best closed loop: ", end="")
-    print(f"{results.capacity():.2f} pictures/s, in batches of {best_of(results.batch_rates)}.\n")
-    print_table(
-        ("measure", "system", "value", "target", "met"),
-        [
-            (
-                target.measure,
-                target.system,
-                shown_against(target.value, is_at_most=target.is_at_most),
-                f"{'≤' if target.is_at_most else '≥'} {target.target:g}",
-                "yes" if target.is_met else "no",
-            )
-            for target in results.targets()
-        ],
-    )
-    for system, error in results.estimate_errors().items():
-        print(f"\n{system}: estimates of a picture alone are off by {error:.1%} at the median")
-    median = statistics.median(results.picture_difference.values())
-    print(f"pictures differ from the plain pipeline's by {median:.2f} of 255 levels at the median")
 
 
 def say(text: str) -> None:
