@@ -18,9 +18,10 @@ LATENT = (HEIGHT // 8, WIDTH // 8)
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A tiny model with a ControlNet, in float32, and the folder of its graphs."""
+    """A tiny model with a ControlNet, in float32, its folder and the folder of its graphs."""
 
     model: Model
+    folder: Path
     graphs: Path
 
 
@@ -39,4 +40,4 @@ def exported(family: Family) -> Exported:
         command = [sys.executable, "-m", "studio.engine.export", "--model", str(folder)]
         command += ["--height", str(HEIGHT), "--width", str(WIDTH), "--out", str(out)]
         subprocess.run(command, check=True, capture_output=True)
-    return Exported(model, out)
+    return Exported(model, folder, out)

@@ -66,6 +66,13 @@ def library() -> str:
     return f"openvino {openvino.__version__}"
 
 
+def control_kinds(folder: Path) -> frozenset[str]:
+    """The kinds of control image the graphs in `folder` can follow."""
+    prefix, suffix = controlnet_file("*").split("*")
+    files = (path.name for path in folder.glob(controlnet_file("*")))
+    return frozenset(file.removeprefix(prefix).removesuffix(suffix) for file in files)
+
+
 class OpenVinoDenoiser:
     """Runs the graphs in `folders`, by latent `(h, w)`, each written by `export.export_model`.
 
@@ -80,14 +87,9 @@ class OpenVinoDenoiser:
             size: _Graphs(folder, precision, num_threads) for size, folder in folders.items()
         }
 
-    def compile(self) -> None:
-        """Compile whatever may be needed; seconds for each graph."""
-        for graphs in self._graphs.values():
-            graphs.compile()
-
-    def row_counts(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """The numbers of rows the graphs of latent `size` are compiled for, ascending."""
-        return self._graphs[size].unet.row_counts
+    def compile(self, size: tuple[int, int]) -> None:
+        """Compile all that latents of `size` may need; a second or so for each graph."""
+        self._graphs[size].compile()
 
     def denoise(self, rows: Rows) -> torch.Tensor:
         """See `Denoiser`.
