@@ -420,6 +420,7 @@ def results_of_a_run() -> Results:
         for load in ("closed 1", "closed 4", "open 80%"):
             results.runs[name, load].append(run)
         results.picture_difference[name] = 0.0
+        results.systems[name] = {"backend": "torch", "precision": "float32"}
     return results
 
 

@@ -78,6 +78,7 @@ class Results:
                 "pictures_per_second_by_batch": self.batch_rates,
             },
             "capacity_pictures_per_second": self.capacity(),
+            "capacity_means": "static batches in the best of the closed loops, same mix of steps",
             "loads": [
                 {"system": system, "load": load} | _figures(load, summary)
                 for (system, load), summary in self.summaries().items()
@@ -132,6 +133,19 @@ def print_results(results: Results) -> None:
         )
     rows.sort(key=lambda row: (row[0].split()[0], float(row[0].split()[1].rstrip("%")), row[1]))
     print_table(HEADERS, rows)
+    print()
+    print_table(
+        ("system", "backend", "precision", "rows or batch"),
+        [
+            (
+                system,
+                what["backend"],
+                what["precision"],
+                what.get("max_rows") or what.get("max_batch", 1),
+            )
+            for system, what in results.systems.items()
+        ],
+    )
     print("\nTimes are seconds. Capacity is static batches' best closed loop: ", end="")
     print(f"{results.capacity():.2f} pictures/s, in batches of {best_of(results.batch_rates)}.\n")
     print_table(
