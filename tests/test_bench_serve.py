@@ -491,6 +491,13 @@ def test_steps_that_are_no_numbers_are_refused_with_an_example(tmp_path: Path) -
         plan_of(options, str(tmp_path))
 
 
+@pytest.mark.parametrize("option", ["--minutes=0", "--threads=-1", "--window-ms=nan"])
+def test_a_number_that_means_nothing_is_refused(option: str, tmp_path: Path) -> None:
+    options = cli.build_parser().parse_args(["bench", "serve", option])
+    with pytest.raises(BadInput, match="or more"):
+        plan_of(options, str(tmp_path))
+
+
 def test_the_quick_form_is_said_to_be_one(tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", "--quick"])
     plan = plan_of(options, str(tmp_path))

@@ -15,7 +15,7 @@ import psutil
 
 from studio.brief import Brief
 from studio.config import Config
-from studio.errors import NotReady
+from studio.errors import BadInput, NotReady
 
 BRIEF = Brief(subject="mug", material="ceramic", color="red", scene="wooden table", seed=1)
 TIMEOUT_SECONDS = 600.0
@@ -34,6 +34,16 @@ def config_of(options: argparse.Namespace, folder: str) -> Config:
         precision=options.precision,
         backend=getattr(options, "backend", None),
     )
+
+
+def at_least(lowest: float, option: str, value: float) -> None:
+    """Refuse an option below `lowest`.
+
+    Raises:
+        BadInput: it is.
+    """
+    if not value >= lowest:
+        raise BadInput(f"{option} must be {lowest:g} or more, not {value:g}.")
 
 
 def wait_until_at_rest(timeout_seconds: float) -> None:

@@ -19,6 +19,7 @@ from studio.bench.common import (
     BRIEF,
     TIMEOUT_SECONDS,
     Report,
+    at_least,
     config_of,
     print_report,
     wait_until_at_rest,
@@ -34,6 +35,7 @@ NUM_CALLERS = 4
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print what was seen."""
+    at_least(1, "--num-images", options.num_images)
     with (
         tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder,
         Studio.open(config_of(options, folder)) as studio,

@@ -6,9 +6,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from studio.bench.common import config_of, num_cores
+from studio.bench.common import at_least, config_of, num_cores
 from studio.bench.loads import NEGATIVE_PRESETS
 from studio.errors import BadInput
+
+MIN_MINUTES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,9 @@ def plan_of(options: argparse.Namespace, folder: str) -> Plan:
     Raises:
         BadInput: an option cannot be used.
     """
+    at_least(MIN_MINUTES, "--minutes", options.minutes)
+    at_least(0, "--window-ms", options.window_ms)
+    at_least(0, "--threads", options.threads)
     config = config_of(options, folder)
     try:
         steps = tuple(int(step) for step in str(options.steps).split(","))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.bench.common import config_of
+from studio.bench.common import at_least, config_of
 from studio.bench.soak_plan import audit, plan_jobs
 from studio.bench.soak_worker import Task
 from studio.errors import GenerationFailed
@@ -27,6 +27,9 @@ from studio.model_card import ModelCard, read_card
 
 KILL_SHARE = 0.4
 """Of the jobs: when these are done the first worker is killed."""
+
+MIN_JOBS = 50
+"""Fewer hold no failing one."""
 
 MAX_SLOPE_MB = 10.0
 """Resident memory may grow by this much in 1,000 jobs and count as flat."""
@@ -38,6 +41,7 @@ MAX_PROBLEMS_SHOWN = 20
 
 def run(options: argparse.Namespace) -> int:
     """Soak, and print what was seen; 1 where anything is not as it must be."""
+    at_least(MIN_JOBS, "--jobs", options.jobs)
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
         config = config_of(options, folder)
         task = Task(
