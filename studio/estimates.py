@@ -13,6 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
+from studio.engine.policy import Policy
 from studio.job import Job, JobStatus
 from studio.live import LiveBoard
 from studio.request import Request
@@ -21,7 +22,7 @@ from studio.store import Store
 from studio.terms import ServiceClass
 from studio.workload import WorkLeft
 
-QUANTUM_SECONDS = 2.0
+QUANTUM_SECONDS = Policy().quantum_seconds
 """How far the scheduler lets one owner get ahead of another, so that short work goes first."""
 
 PictureSeconds = Callable[[Request], float | None]
