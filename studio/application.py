@@ -315,7 +315,8 @@ class Studio:
         images = self._store.images(job_id=job_id, release=None, limit=job.request.num_images)
         num_ahead = self._store.num_ahead(job_id) if job.status is JobStatus.QUEUED else 0
         gone = {image.index for image in images} | set(job.skipped)
-        seconds = self._estimates.of(job, job.request.num_images - len(gone))
+        left = live.keys() - gone if job.is_stopping else set(range(job.request.num_images)) - gone
+        seconds = self._estimates.of(job, len(left))
         return JobView(
             job=job,
             num_ahead=num_ahead,

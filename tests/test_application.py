@@ -295,9 +295,11 @@ def test_one_person_cannot_fill_the_queue(tmp_path: Path) -> None:
 def test_a_job_stopped_after_its_picture_keeps_that_picture(tmp_path: Path) -> None:
     with _studio(tmp_path, step_seconds=0.02) as studio:
         job = studio.submit(Brief(subject="mug", num_images=16, num_steps=10))
-        _until_running(studio, job.id)
+        before = _until_running(studio, job.id)
         studio.cancel(job.id, after_picture=True)
         assert studio.job(job.id).is_stopping
+        after = studio.view(job.id)
+        assert (after.seconds_running or 0) < (before.seconds_running or 0) / 2
         view = studio.wait(job.id, TIMEOUT)
         assert view.job.status is JobStatus.CANCELLED
         assert 1 <= len(view.images) < 16
