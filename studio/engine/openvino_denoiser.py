@@ -139,11 +139,6 @@ class OpenVinoDecoder:
             for size, folder in folders.items()
         }
 
-    def compile(self) -> None:
-        """Compile every graph."""
-        for graph in self._graphs.values():
-            graph.compile()
-
     def image(self, latents: torch.Tensor) -> torch.Tensor:
         """`[3, H, W]` in [-1, 1], more or less, of the scaled latents `[C, h, w]`.
 

@@ -237,6 +237,7 @@ def build_openvino(
     options: dict[str, Any] = {"precision": plan.precision, "num_threads": torch.get_num_threads()}
     denoiser = openvino_denoiser.OpenVinoDenoiser(folders, **options)
     decoder = openvino_denoiser.OpenVinoDecoder(folders, **options)
+    denoiser.compile(model.latent_shape(*sizes[0])[1:])  # other sizes when they are first asked for
     # Checked once more where it will serve.
     first = entries[sizes[0]]
     complaint = trial.complaint(
