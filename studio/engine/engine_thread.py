@@ -255,18 +255,16 @@ class EngineThread:
         return [warm, plan]
 
     def _new_planner(self, model: Model) -> Planner | None:
-        if (
-            self._setup.backend == "torch"
-            or self._setup.folder is None
-            or self._setup.cache_dir is None
-        ):
+        folder, cache_dir = self._setup.folder, self._setup.cache_dir
+        if self._setup.backend == "torch" or folder is None or cache_dir is None:
             return None
         if not Planner.can_plan(model):
             return None
         return Planner(
             model,
-            folder=self._setup.folder,
-            cache_dir=self._setup.cache_dir,
+            folder=folder,
+            cache_dir=cache_dir / "plans",
+            controlnets=self._setup.controlnets,
             on_offer=lambda: self._inbox.put(_nothing),
         )
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.engine.engine_thread import EngineThread
 from studio.engine.health import Health, State
-from studio.engine.setup import BACKENDS, LoadModel, Setup, no_control_images
+from studio.engine.setup import BACKENDS, NO_PATHS, LoadModel, Setup, no_control_images
 from studio.errors import NotReady
 from studio.events import Cancelled, Event, Pixels
 from studio.request import Request
@@ -52,6 +52,7 @@ class Manager:
         backend: str = "torch",
         folder: Path | None = None,
         cache_dir: Path | None = None,
+        controlnets: Mapping[str, Path] = NO_PATHS,
     ) -> None:
         self._thread = EngineThread(
             Setup(
@@ -64,6 +65,7 @@ class Manager:
                 backend=backend,
                 folder=folder,
                 cache_dir=cache_dir,
+                controlnets=controlnets,
             )
         )
         self._on_event = on_event

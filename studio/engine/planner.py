@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,18 @@ class Planner:
     """
 
     def __init__(
-        self, model: Model, *, folder: Path, cache_dir: Path, on_offer: Callable[[], None]
+        self,
+        model: Model,
+        *,
+        folder: Path,
+        cache_dir: Path,
+        controlnets: Mapping[str, Path],
+        on_offer: Callable[[], None],
     ) -> None:
         self.message = "preparing a faster backend"
         self.offered_at = 0.0
         self._model, self._folder, self._cache_dir = model, folder, cache_dir
+        self._controlnets = controlnets
         self._on_offer = on_offer
         self._offer: Model | None = None
         self._is_cancelled = threading.Event()
@@ -81,6 +88,7 @@ class Planner:
             sizes=self._model.card.sizes,
             report=self._report,
             is_cancelled=self._is_cancelled.is_set,
+            controlnets=self._controlnets,
         )
 
     def _run(self) -> None:

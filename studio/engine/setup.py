@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from studio.errors import GenerationFailed
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 LoadModel = Callable[[str, Callable[[str], None]], "Model"]
 """`load(precision, report)`: load the model, telling `report` in a few words what is going on."""
+
+NO_PATHS: Mapping[str, Path] = MappingProxyType({})
 
 BACKENDS = ("auto", "torch", "openvino")
 
@@ -30,7 +33,8 @@ class Setup:
 
     `precision` "auto" and `max_rows` 0 are settled by measuring. `backend` "auto" serves with torch
     at once and prepares a faster plan from the model's `folder` beside it, where there is one;
-    "openvino" waits for the plan. Measurements and plans are kept in `cache_dir`.
+    "openvino" waits for the plan. `controlnets` are those loaded besides the folder's own, by kind.
+    Measurements and plans are kept in `cache_dir`.
     """
 
     load: LoadModel
@@ -42,3 +46,4 @@ class Setup:
     backend: str = "torch"
     folder: Path | None = None
     cache_dir: Path | None = None
+    controlnets: Mapping[str, Path] = NO_PATHS
