@@ -46,4 +46,4 @@ class Setup:
     backend: str = "torch"
     folder: Path | None = None
     cache_dir: Path | None = None
-    controlnets: Mapping[str, Path] = NO_PATHS
+    controlnets: Mapping[str, Path] = dataclasses.field(default_factory=dict)
