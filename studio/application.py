@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from studio.admission import Admission
 from studio.brief import Brief
-from studio.compose import compose, compose_prompt
+from studio.compose import compose_prompt
 from studio.config import Config
 from studio.control_images import ControlImages
 from studio.dispatcher import Dispatcher
 from studio.engine.layout import check_folder
-from studio.engine.manager import Health, LoadModel, Manager, State
-from studio.errors import BadBrief, Conflict, NotFound, NotReady, Unavailable
+from studio.engine.manager import Health, LoadModel, Manager
+from studio.errors import Conflict, NotFound
 from studio.estimates import Estimates
 from studio.events import Cancelled, Event, Failed, Finished, Started, Stepped
 from studio.image_record import ImageRecord
-from studio.job import Job, JobStatus, new_id
+from studio.job import Job, JobStatus
 from studio.job_view import JobView
 from studio.live import LiveBoard
 from studio.model_card import ModelCard
@@ -40,7 +41,6 @@ from studio.model_choice import additions
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
-from studio.request import Request
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
 
@@ -70,7 +70,6 @@ class Studio:
         self.presets = presets
         self._store = store
         self._board = LiveBoard()
-        self._is_stopping = False
         self._is_drained = False
         self._pictures = Pictures(config.data_dir, config.min_free_bytes)
         self._controls = ControlImages(config.data_dir)
@@ -87,6 +86,15 @@ class Studio:
             cache_dir=config.cache_dir,
         )
         self._estimates = Estimates(store, self._board, self._manager.picture_seconds)
+        self._admission = Admission(
+            config=config,
+            card=card,
+            presets=presets,
+            store=store,
+            pictures=self._pictures,
+            manager=self._manager,
+            estimates=self._estimates,
+        )
         self._recorder = Recorder(
             store,
             self._pictures,
@@ -133,7 +141,7 @@ class Studio:
 
         Blocks meanwhile; what is left over is queued again when the studio is closed.
         """
-        self._is_stopping = True
+        self._admission.is_closed = True
         self._dispatcher.close()
         self._board.notify()
         self._manager.close(CLOSE_SECONDS, drain_seconds=self.config.drain_seconds)
@@ -142,7 +150,7 @@ class Studio:
 
     def _close(self) -> None:
         """Stop between two steps; what was running is queued again, not counted as a crash."""
-        self._is_stopping = True
+        self._admission.is_closed = True
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._recorder.close()
@@ -161,7 +169,7 @@ class Studio:
     @property
     def is_stopping(self) -> bool:
         """Whether the studio is on its way down: it takes no new job."""
-        return self._is_stopping
+        return self._admission.is_closed
 
     @property
     def manager(self) -> Manager:
@@ -195,50 +203,13 @@ class Studio:
             BadInput: a field or a term cannot be used, or the device could never draw it.
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
-        request = compose(brief, self.presets, self.card, max_num_images=self.config.max_num_images)
         terms = checked_terms(
             owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
         )
-        self._check_is_open()
-        self._check_tokens(request)
-        self._manager.check_fits(request)
-        self._pictures.check_room()
-        job = Job(
-            id=new_id(),
-            brief=brief,
-            request=request,
-            created_at=time.time(),
-            **dataclasses.asdict(terms),
-        )
-        self._store.add_job(
-            job,
-            max_queued=self.config.max_queued_jobs,
-            max_queued_per_owner=self.config.max_queued_per_owner,
-            seconds_until_free=self._estimates.until_free,
-        )
+        job = self._admission.admit(brief, terms)
         self._board.notify()
         self._dispatcher.fill()
         return job
-
-    def _check_is_open(self) -> None:
-        if self._is_stopping:
-            raise Unavailable("The studio is shutting down: try again when it is back.")
-        if self.health.state is State.FAILED:
-            raise NotReady(self.health.message)
-
-    def _check_tokens(self, request: Request) -> None:
-        """A longer text would be cut off unseen."""
-        for field, name, text in (
-            ("notes", "prompt", request.prompt),
-            ("negative_presets", "negative prompt", request.negative_prompt),
-        ):
-            counted = self.num_tokens(text)
-            if counted is not None and counted[0] > counted[1]:
-                raise BadBrief(
-                    field,
-                    f"The {name} takes {counted[0]} tokens and the model reads {counted[1]}: use "
-                    "fewer or shorter words.",
-                )
 
     def cancel(self, job_id: str, owner: str = LOCAL_OWNER, *, after_picture: bool = False) -> None:
         """Stop a job, now or when its pictures begun so far are done.

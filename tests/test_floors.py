@@ -51,7 +51,15 @@ FLOORS = {
         "weights",
     },
     2: {"engine"},
-    3: {"application", "dispatcher", "estimates", "job_view", "model_import", "recorder"},
+    3: {
+        "admission",
+        "application",
+        "dispatcher",
+        "estimates",
+        "job_view",
+        "model_import",
+        "recorder",
+    },
     4: {"bench", "cli", "generate", "guard", "models_command", "server", "ui"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

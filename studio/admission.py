@@ -1,0 +1,81 @@
+"""`Admission`: what a brief must pass before it is a job in the queue.
+
+Everything that can be known to go wrong is refused here, before it costs anybody a turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from studio.brief import Brief
+from studio.compose import compose
+from studio.config import Config
+from studio.engine.manager import Manager, State
+from studio.errors import BadBrief, NotReady, Unavailable
+from studio.estimates import Estimates
+from studio.job import Job, new_id
+from studio.model_card import ModelCard
+from studio.pictures import Pictures
+from studio.presets import Presets
+from studio.request import Request
+from studio.store import Store
+from studio.terms import Terms
+
+
+@dataclasses.dataclass(kw_only=True)
+class Admission:
+    """The door of one studio. Once closed it lets nothing in."""
+
+    config: Config
+    card: ModelCard
+    presets: Presets
+    store: Store
+    pictures: Pictures
+    manager: Manager
+    estimates: Estimates
+    is_closed: bool = False
+
+    def admit(self, brief: Brief, terms: Terms) -> Job:
+        """The job in the queue.
+
+        Raises:
+            BadInput: a field cannot be used, or the device could never draw it.
+            QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
+        """
+        request = compose(brief, self.presets, self.card, max_num_images=self.config.max_num_images)
+        if self.is_closed:
+            raise Unavailable("The studio is shutting down: try again when it is back.")
+        if self.manager.health.state is State.FAILED:
+            raise NotReady(self.manager.health.message)
+        self._check_tokens(request)
+        self.manager.check_fits(request)
+        self.pictures.check_room()
+        job = Job(
+            id=new_id(),
+            brief=brief,
+            request=request,
+            created_at=time.time(),
+            **dataclasses.asdict(terms),
+        )
+        self.store.add_job(
+            job,
+            max_queued=self.config.max_queued_jobs,
+            max_queued_per_owner=self.config.max_queued_per_owner,
+            seconds_until_free=self.estimates.until_free,
+        )
+        return job
+
+    def _check_tokens(self, request: Request) -> None:
+        """A longer text would be cut off unseen."""
+        for field, name, text in (
+            ("notes", "prompt", request.prompt),
+            ("negative_presets", "negative prompt", request.negative_prompt),
+        ):
+            counted = self.manager.num_tokens(text)
+            if counted is not None and counted[0] > counted[1]:
+                raise BadBrief(
+                    field,
+                    f"The {name} takes {counted[0]} tokens and the model reads {counted[1]}: use "
+                    "fewer or shorter words.",
+                )
