@@ -72,7 +72,11 @@ def _draw(axes: Axes, report: dict[str, Any], load: str, field: str) -> None:
         kind, _, size = entry["load"].partition(" ")
         if kind == load and field in entry:
             lines.setdefault(entry["system"], {})[float(size.rstrip("%"))] = entry[field]
-    for system, points in sorted(lines.items()):
-        axes.plot(*zip(*sorted(points.items()), strict=True), marker="o", label=system)
+    colors = {system: f"C{place}" for place, system in enumerate(report["systems"])}
+    for system, points in lines.items():
+        sizes, values = zip(*sorted(points.items()), strict=True)
+        axes.plot(sizes, values, marker="o", label=system, color=colors[system])
     if load == "closed":
         axes.set_xscale("log", base=2)
+    ticks = sorted({size for points in lines.values() for size in points})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
