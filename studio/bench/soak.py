@@ -28,8 +28,8 @@ from studio.model_card import ModelCard, read_card
 KILL_SHARE = 0.4
 """Of the jobs: when these are done the first worker is killed."""
 
-MIN_JOBS = 50
-"""Fewer hold no failing one."""
+MIN_JOBS = 100
+"""With fewer there is nothing left to do after the kill."""
 
 MAX_SLOPE_MB = 10.0
 """Resident memory may grow by this much in 1,000 jobs and count as flat. Told of the second half of
@@ -69,8 +69,9 @@ def soak(task: Task) -> dict[str, Any]:
         GenerationFailed: a worker died by itself, or says nothing for minutes.
     """
     started = time.monotonic()
-    with _worker(task) as first:
-        num_done_at_kill = _watch(task, first, until=round(KILL_SHARE * task.num_jobs))
+    kill_at = max(1, round(KILL_SHARE * task.num_jobs))
+    with _worker(dataclasses.replace(task, kill_at=kill_at)) as first:
+        num_done_at_kill = _watch(task, first, until=kill_at)
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
     with _worker(task) as second:

@@ -42,7 +42,11 @@ REST_TIMEOUT_SECONDS = 300.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a worker is told, as JSON."""
+    """What a worker is told, as JSON.
+
+    One with a `kill_at` says when so many jobs are done, and goes on with those it has until it is
+    killed.
+    """
 
     data_dir: str
     progress: str
@@ -52,6 +56,7 @@ class Task:
     precision: str = "auto"
     is_closed_form: bool = False
     out_of_memory_share: float = 0.05
+    kill_at: int = 0
 
 
 def main(text: str) -> int:
@@ -77,7 +82,7 @@ def main(text: str) -> int:
     ):
         studio.wait_until_ready()
         faults.is_armed = True
-        worker = _Worker(studio, plan, progress, num_live_tensors)
+        worker = _Worker(studio, plan, progress, num_live_tensors, task.kill_at)
         worker.work()
         worker.report(num_injected_out_of_memory=faults.num_out_of_memory, is_over=True)
     return 0
@@ -90,6 +95,7 @@ class _Worker:
         plan: list[PlannedJob],
         progress: TextIO,
         num_live_tensors: Callable[[], int],
+        kill_at: int,
     ) -> None:
         self._studio = studio
         self._plan = plan
@@ -100,6 +106,7 @@ class _Worker:
         self._reported_at = 0.0
         self._cancels: list[tuple[int, str, str]] = []
         self._num_submitted = 0
+        self._kill_at = kill_at
 
     def work(self) -> None:
         """Submit what is not yet submitted, rest once on the way, and see everything through."""
@@ -113,7 +120,7 @@ class _Worker:
         for position, planned in enumerate(left):
             if position == rest_after:
                 self._rest()
-            while self._studio.num_active() >= MAX_ACTIVE:
+            while self._is_full():
                 self._tick()
             job = self._studio.submit(
                 planned.brief, planned.owner, service_class=planned.service_class
@@ -129,11 +136,19 @@ class _Worker:
         line = {
             "pid": os.getpid(),
             "seconds": time.monotonic() - self._started,
-            "num_done": self._num_submitted - self._studio.num_active(),
+            "num_done": self._num_done(),
             "rss_bytes": self._process.memory_info().rss,
         }
         self._progress.write(json.dumps(line | values) + "\n")
         self._progress.flush()
+
+    def _num_done(self) -> int:
+        return self._num_submitted - self._studio.num_active()
+
+    def _is_full(self) -> bool:
+        if self._kill_at and self._num_submitted >= self._kill_at + MAX_ACTIVE:
+            return True
+        return self._studio.num_active() >= MAX_ACTIVE
 
     def _jobs(self) -> list[Job]:
         return [
@@ -152,7 +167,8 @@ class _Worker:
 
     def _tick(self, *, pause: bool = True) -> None:
         """Report now and then, and let the engine work."""
-        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+        is_to_die = self._kill_at and self._num_done() >= self._kill_at
+        if is_to_die or time.monotonic() - self._reported_at >= REPORT_SECONDS:
             self._reported_at = time.monotonic()
             self.report()
         if pause:
