@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.bench.common import at_least, config_of
-from studio.bench.soak_plan import audit, plan_jobs
+from studio.bench.soak_plan import Fate, audit, plan_jobs
 from studio.bench.soak_worker import Task
 from studio.errors import GenerationFailed
 from studio.model_card import ModelCard, read_card
@@ -79,7 +79,8 @@ def soak(task: Task) -> dict[str, Any]:
     lines = [line for line in _progress(task) if line["pid"] == second.pid]
     wall_seconds = time.monotonic() - started
     baseline, last = (line for line in lines if line.get("is_rest"))
-    audited = audit(Path(task.data_dir), plan_jobs(_card(task), task.num_jobs, task.seed))
+    plan = plan_jobs(_card(task), task.num_jobs, task.seed)
+    audited = audit(Path(task.data_dir), plan)
     # A fresh process grows until every shape of batch has been allocated once.
     slope_from = (lines[0]["num_done"] + task.num_jobs) // 2
     slope = slope_mb(lines, slope_from)
@@ -94,6 +95,7 @@ def soak(task: Task) -> dict[str, Any]:
         "bench": "soak",
         "jobs": task.num_jobs,
         **{f"num_{status}": number for status, number in sorted(audited.num_jobs.items())},
+        "num_cancels": sum(planned.fate is Fate.CANCELLED for planned in plan),
         "num_pictures": audited.num_pictures,
         "num_done_at_kill": num_done_at_kill,
         "num_injected_out_of_memory": lines[-1]["num_injected_out_of_memory"],

@@ -28,7 +28,7 @@ BULK_SHARE, TWO_PICTURES_SHARE = 0.3, 0.1
 SUBJECTS, COLORS = ("mug", "chair"), ("red", "blue")
 """Few, so that every prompt has been embedded, and is kept, long before tensors are counted."""
 
-MAX_CANCEL_JOBS = 60
+MAX_CANCEL_JOBS = 30
 """A job is cancelled when up to as many others came after it: waiting, running, or over."""
 
 NAN_WORD = "unpaintable"
