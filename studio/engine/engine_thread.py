@@ -122,10 +122,10 @@ class EngineThread:
         self.engine = self._new_engine()
         self._unmeasured = self.serving[-1].measure_other_sizes()
         self._report_serving()
-        self.settled.set()
-        self._setup.on_ready()
         if self.planner is not None:
             self.planner.start()
+        self.settled.set()
+        self._setup.on_ready()
         self._live(self.engine)
 
     def _live(self, engine: Engine) -> None:

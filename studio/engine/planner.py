@@ -61,7 +61,9 @@ class Planner:
         self._is_cancelled.set()
 
     def wait(self, timeout_seconds: float) -> None:
-        self._thread.join(max(0.0, timeout_seconds))
+        """Block until it is built or given up, or the time is over."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout_seconds))
 
     @property
     def offer(self) -> Model | None:
