@@ -84,6 +84,7 @@ class Studio:
             backend=config.backend,
             folder=config.model if load is None else None,
             cache_dir=config.cache_dir,
+            controlnets={} if load else additions(config, card.family)[0],
         )
         self._estimates = Estimates(store, self._board, self._manager.picture_seconds)
         self._admission = Admission(

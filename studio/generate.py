@@ -64,7 +64,11 @@ def generate(
     _prepare(out)
     with _temporary_folder() as data_dir:
         models_dir = config.models_dir or config.data_dir
-        private = dataclasses.replace(config, data_dir=data_dir, models_dir=models_dir)
+        # It is over before a faster backend would be ready.
+        backend = "torch" if config.backend == "auto" else config.backend
+        private = dataclasses.replace(
+            config, data_dir=data_dir, models_dir=models_dir, backend=backend
+        )
         with Studio.open(private, card=card, load=load) as studio:
             studio.wait_until_ready()
             job = studio.submit(brief)

@@ -56,8 +56,12 @@ Serve = Callable[[Studio], Served]
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a studio under test measures is kept apart from what this user's own studio has."""
+    """What a studio under test measures is kept apart from what this user's own studio has.
+
+    And none prepares plans in the background, unless the test is about that.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRINE_BACKEND", "torch")
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from studio.engine.gaussian import gaussian_model
 from studio.engine.manager import Manager, State
+from studio.engine.model import Model
 from studio.errors import BadModel, NotReady
-from studio.events import Cancelled, Event, Finished, PictureFinished, Started
+from studio.events import Cancelled, Event, Finished, PictureFinished, Started, Stepped
+from studio.model_card import ModelCard
 from tests.engine_tools import request
 
 TIMEOUT = 30.0
@@ -27,6 +30,13 @@ class Ears:
 
     def __call__(self, event: Event) -> None:
         self._queue.put(event)
+
+    @property
+    def is_quiet(self) -> bool:
+        return self._queue.empty()
+
+    def next(self) -> None:
+        self.heard.append(self._queue.get(timeout=TIMEOUT))
 
     def until_any(self, *kinds: type[Event]) -> Event:
         while True:
@@ -154,3 +164,83 @@ def test_tokens_are_counted_once_the_model_is_loaded() -> None:
     manager.wait_until_ready(TIMEOUT)
     assert manager.num_tokens("a red mug") == (3, 75)
     manager.close()
+
+
+class _Offering:
+    """A planner whose plan is there after the engine has come to rest."""
+
+    def __init__(self, on_offer: Callable[[], None]) -> None:
+        self.message, self.offered_at = "preparing", 0.0
+        self.offer: Model | None = None
+        self._on_offer = on_offer
+
+    def start(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def wait(self, timeout_seconds: float) -> None: ...
+
+    def make_offer(self) -> None:
+        self.offer = dataclasses.replace(gaussian_model(), backend="faster")
+        self._on_offer()
+
+    def take(self) -> None:
+        self.offer, self.message = None, ""
+
+
+def test_a_plan_offered_while_nothing_is_drawn_takes_over_at_once() -> None:
+    ears = Ears()
+    with _manager(ears) as manager:
+        manager.submit("first", request())
+        ears.until(Finished, "first")
+        thread = manager._thread
+        planner = _Offering(on_offer=lambda: thread.post(lambda engine: None))
+        thread.planner = planner  # type: ignore[assignment]
+        planner.make_offer()
+        manager.submit("second", request())
+        ears.until(Finished, "second")
+        assert manager.health.backend == "faster"
+    drawn = [event for event in ears.heard if isinstance(event, PictureFinished)]
+    assert drawn[0].backend == "closed-form"
+
+
+def test_an_idle_engine_notices_a_plan_without_being_given_a_job() -> None:
+    with _manager(Ears()) as manager:
+        manager.wait_until_ready(TIMEOUT)
+        thread = manager._thread
+        planner = _Offering(on_offer=lambda: thread.post(lambda engine: None))
+        thread.planner = planner  # type: ignore[assignment]
+        turned = threading.Event()
+        thread.post(lambda engine: turned.set())
+        assert turned.wait(TIMEOUT)
+        planner.make_offer()
+        manager.wait_for_plan(TIMEOUT)
+        assert manager.health.backend == "faster"
+
+
+def test_another_model_is_served_beside_the_first() -> None:
+    ears = Ears()
+    other = dataclasses.replace(
+        gaussian_model(), card=ModelCard(name="other", sizes=((64, 64),), default_size=(64, 64))
+    )
+    with _manager(ears) as manager:
+        manager.load_also(lambda precision, report: other)
+        while not manager.serves("other"):
+            threading.Event().wait(0.01)
+        manager.submit("job", request(model="other"))
+        drawn = ears.until(PictureFinished, "job")
+    assert isinstance(drawn, PictureFinished)
+    assert drawn.model_name == "other"
+
+
+def test_draining_finishes_what_is_begun_and_nothing_more() -> None:
+    ears = Ears()
+    with _manager(ears, step_seconds=0.005) as manager:
+        manager.submit("job", request(num_steps=20, num_images=8))
+        ears.until(Stepped, "job")
+        manager.close(drain_seconds=TIMEOUT)
+    while not ears.is_quiet:
+        ears.next()
+    drawn = sum(isinstance(event, PictureFinished) for event in ears.heard)
+    assert 1 <= drawn < 8
+    assert manager.health.state is State.STOPPED

@@ -89,6 +89,12 @@ def test_the_next_start_measures_little(tmp_path: Path) -> None:
     assert _num_passes(second) < _num_passes(first) / 3
 
 
+def test_an_arithmetic_chosen_on_a_busy_machine_is_chosen_anew(tmp_path: Path) -> None:
+    assert _warm({"float32": 0.05, "bfloat16": 0.06}, folder=tmp_path).model.precision == "float32"
+    quiet = _warm({"float32": 0.02, "bfloat16": 0.005}, folder=tmp_path)
+    assert quiet.model.precision == "bfloat16"
+
+
 def test_a_kept_table_that_no_longer_holds_is_measured_anew(tmp_path: Path) -> None:
     _warm({"float32": 0.05}, "float32", tmp_path)
     faster = _warm({"float32": 0.002}, "float32", tmp_path)
@@ -108,13 +114,14 @@ def test_a_damaged_file_of_times_only_costs_the_measuring(tmp_path: Path, conten
     assert _warm({"float32": 0.001}, "float32", tmp_path).times
 
 
-def test_other_sizes_are_measured_one_pass_size_at_a_turn() -> None:
+def test_other_sizes_are_measured_one_pass_at_a_turn() -> None:
     warm = _warm({"float32": 0.001}, "float32")
     card = ModelCard(name="gaussian", sizes=((64, 64), (96, 64)), default_size=(64, 64))
     warm = dataclasses.replace(warm, model=dataclasses.replace(warm.model, card=card))
+    before = _num_passes(warm)
     turns = warm.measure_other_sizes()
     next(turns)
-    assert warm.times.measured_rows(96, 64) == (1,)
+    assert _num_passes(warm) == before + 1
     for _ in turns:
         pass
-    assert warm.times.measured_rows(96, 64) == warm.times.measured_rows(64, 64)
+    assert warm.times.measured_rows(96, 64) == (2, warm.times.knee(64, 64))

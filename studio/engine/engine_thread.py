@@ -151,17 +151,20 @@ class EngineThread:
         """Carry out what is in the inbox, waiting for it when there is nothing to do; whether to
         go on.
         """
+        may_wait = True
         while True:
             if self._drain_until is not None and (
                 engine.is_idle or time.monotonic() >= self._drain_until
             ):
                 return False
             try:
-                command = self._inbox.get(block=engine.is_idle and self._unmeasured is None)
+                is_waiting = may_wait and engine.is_idle and self._unmeasured is None
+                command = self._inbox.get(block=is_waiting)
             except queue.Empty:
                 return True
             if command is None:
                 return False
+            may_wait = False  # for the next one: this one may have brought something to do
             try:
                 command(engine)
             except Exception:

@@ -7,6 +7,7 @@ studio measures again.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -22,6 +23,14 @@ from studio.engine.step_times import StepTimes
 log = logging.getLogger(__name__)
 
 FILE_NAME = "step_times.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """An arithmetic that was chosen, and what a pass of two rows took in float32 then."""
+
+    precision: str
+    plain_seconds: float
 
 
 class KeptTimes:
@@ -41,13 +50,17 @@ class KeptTimes:
     def keep(self, model: Model, times: StepTimes) -> None:
         self._update(_key(model, model.precision), times.to_dict())
 
-    def precision(self, model: Model) -> str | None:
-        """The faster arithmetic for this model on this machine, if it was measured."""
-        chosen = self._read().get(_key(model, "auto"))
-        return chosen if chosen in ("float32", "bfloat16") else None
+    def choice(self, model: Model) -> Choice | None:
+        """The arithmetic chosen for this model on this machine, if it was measured."""
+        values = self._read().get(_key(model, "auto"), {})
+        try:
+            choice = Choice(str(values["precision"]), float(values["plain_seconds"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+        return choice if choice.precision in ("float32", "bfloat16") else None
 
-    def keep_precision(self, model: Model, precision: str) -> None:
-        self._update(_key(model, "auto"), precision)
+    def keep_choice(self, model: Model, choice: Choice) -> None:
+        self._update(_key(model, "auto"), dataclasses.asdict(choice))
 
     def _read(self) -> dict[str, Any]:
         if self._path is None:

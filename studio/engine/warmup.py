@@ -8,13 +8,14 @@ measured is kept; the next start only checks that it still holds.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
 import torch
 
 from studio.engine.denoiser import Rows
-from studio.engine.kept_times import KeptTimes
+from studio.engine.kept_times import Choice, KeptTimes
 from studio.engine.memory import free_memory, most_rows
 from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
@@ -30,6 +31,8 @@ MAX_FASTER, MAX_SLOWER = 1.5, 3.0
 machine) or this much slower (it is of another machine)."""
 
 
+NUM_CALM_PASSES = 3
+
 MEMORY_SHARE = 0.9
 """Of the free memory, what a pass may be measured with."""
 
@@ -42,13 +45,23 @@ class WarmModel:
     times: StepTimes
 
     def measure_other_sizes(self) -> Iterator[None]:
-        """Measure the sizes of the card that `times` lacks, one number of rows at each turn.
+        """Measure the sizes of the card that `times` lacks, one pass at each turn.
 
-        For moments when nothing else is to be done: leave off and go on as you like.
+        For moments when nothing else is to be done: leave off and go on as you like. The rows of
+        one picture and of the default size's knee must do, so that no newcomer waits for more.
         """
+        knee = self.times.knee(*self.model.card.default_size)
         for height, width in self.model.card.sizes:
-            if not self.times.measured_rows(height, width):
-                yield from _measured(self.model, self.times, height, width)
+            if self.times.measured_rows(height, width):
+                continue
+            found: dict[int, float] = {}
+            for num_rows in sorted({2, knee}):
+                passes = _passes(self.model, num_rows, (height, width))
+                for seconds in itertools.islice(passes, NUM_CALM_PASSES):
+                    found[num_rows] = min(seconds, found.get(num_rows, seconds))
+                    yield
+            for num_rows, seconds in found.items():
+                self.times.record(height, width, num_rows, seconds)
 
 
 def warm_up(
@@ -86,8 +99,7 @@ def _default_size_times(model: Model, kept: KeptTimes) -> StepTimes:
         if 1 / MAX_FASTER < seconds / before < MAX_SLOWER:
             return times
     times = StepTimes()
-    for _ in _measured(model, times, height, width):
-        pass
+    _measure_rows(model, times, height, width)
     return times
 
 
@@ -95,8 +107,14 @@ def measure(
     model: Model, *, num_rows: int, size: tuple[int, int] | None = None, repeats: int = 3
 ) -> float:
     """Seconds of a forward pass over `num_rows` rows of `size` (the default): best of `repeats`."""
+    passes = _passes(model, num_rows, size or model.card.default_size)
+    return min(itertools.islice(passes, repeats + 1))  # the first one allocates
+
+
+def _passes(model: Model, num_rows: int, size: tuple[int, int]) -> Iterator[float]:
+    """Seconds of one forward pass after the other."""
     embedding = model.encoder.encode("warm up")
-    height, width = size or model.card.default_size
+    height, width = size
     rows = Rows(
         latents=torch.zeros((num_rows, *model.latent_shape(height, width)), device=model.device),
         timestep=torch.full((num_rows,), 500.0, device=model.device),
@@ -106,32 +124,31 @@ def measure(
         .float()
         .to(model.device),
     )
-    best = float("inf")
-    for _ in range(repeats + 1):  # the first one allocates
+    while True:
         started = time.perf_counter()
         model.denoiser.denoise(rows).cpu()
-        best = min(best, time.perf_counter() - started)
-    return best
+        yield time.perf_counter() - started
 
 
 def _in_fastest_precision(
     model: Model, load: Callable[[str], Model], kept: KeptTimes, report: Callable[[str], None]
 ) -> Model:
-    chosen = kept.precision(model)
-    if chosen is None:
-        report("measuring arithmetic")
-        plain_seconds = measure(model, num_rows=2)
-        digest_of = model
-        model = model.in_precision("bfloat16")
-        is_faster = measure(model, num_rows=2) < plain_seconds * (1 - MIN_GAIN)
-        chosen = "bfloat16" if is_faster else "float32"
-        kept.keep_precision(digest_of, chosen)
-        # Loaded anew where it stays: the cast has rounded the weights.
-        return model if is_faster else load("float32")
-    return model.in_precision(chosen) if chosen != model.precision else model
+    """`model`, which is in float32, in the arithmetic that was the faster one, or is."""
+    report("measuring arithmetic")
+    plain_seconds = measure(model, num_rows=2, repeats=1)
+    choice = kept.choice(model)
+    # Chosen on a busy machine, it may be the wrong one; see `MAX_FASTER`.
+    if choice is not None and plain_seconds > choice.plain_seconds / MAX_FASTER:
+        return model if choice.precision == "float32" else model.in_precision(choice.precision)
+    plain_seconds = min(plain_seconds, measure(model, num_rows=2))
+    plain, model = model, model.in_precision("bfloat16")
+    is_faster = measure(model, num_rows=2) < plain_seconds * (1 - MIN_GAIN)
+    kept.keep_choice(plain, Choice("bfloat16" if is_faster else "float32", plain_seconds))
+    # Loaded anew where it stays: the cast has rounded the weights.
+    return model if is_faster else load("float32")
 
 
-def _measured(model: Model, times: StepTimes, height: int, width: int) -> Iterator[None]:
+def _measure_rows(model: Model, times: StepTimes, height: int, width: int) -> None:
     fitting = _rows_that_fit(model, height, width)
     seconds = 0.0
     for num_rows in ROWS:
@@ -140,7 +157,6 @@ def _measured(model: Model, times: StepTimes, height: int, width: int) -> Iterat
         repeats = 1 if seconds > MAX_PASS_SECONDS / 10 else 2
         seconds = measure(model, num_rows=num_rows, size=(height, width), repeats=repeats)
         times.record(height, width, num_rows, seconds)
-        yield
         if seconds > MAX_PASS_SECONDS:
             return
 
