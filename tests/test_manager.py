@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import torch
 
+from studio.engine.denoiser import Rows
 from studio.engine.gaussian import gaussian_model
 from studio.engine.manager import Manager, State
 from studio.engine.model import Model
+from studio.engine.step_times import StepTimes
+from studio.engine.warmup import WarmModel
 from studio.errors import BadModel, NotReady
 from studio.events import Cancelled, Event, Finished, PictureFinished, Started, Stepped
 from studio.model_card import ModelCard
@@ -216,6 +220,57 @@ def test_an_idle_engine_notices_a_plan_without_being_given_a_job() -> None:
         planner.make_offer()
         manager.wait_for_plan(TIMEOUT)
         assert manager.health.backend == "faster"
+
+
+class _Unrunnable:
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        raise RuntimeError("no such instruction")
+
+
+def test_a_plan_that_does_not_run_costs_nothing_but_the_plan() -> None:
+    ears = Ears()
+    with _manager(ears) as manager:
+        thread = manager._thread
+        planner = _Offering(on_offer=lambda: thread.post(lambda engine: None))
+        planner.offer = dataclasses.replace(
+            gaussian_model(), backend="faster", denoiser=_Unrunnable()
+        )
+        thread.planner = planner  # type: ignore[assignment]
+        manager.submit("job", request())
+        ears.until(Finished, "job")
+        manager.wait_for_plan(TIMEOUT)
+        health = manager.health
+    assert health.is_ready
+    assert health.num_restarts == 0
+    assert health.backend == "closed-form"
+    assert "no such instruction" in health.plan
+
+
+def test_an_estimate_is_of_the_backend_that_will_draw_it() -> None:
+    with _manager(Ears()) as manager:
+        thread = manager._thread
+        before = manager.picture_seconds(request(height=96))
+        plan = WarmModel(
+            model=dataclasses.replace(gaussian_model(), plan_sizes=frozenset({(64, 64)})),
+            times=StepTimes.from_dict(
+                {"lanes": [{"height": 64, "width": 64, "seconds": {"1": 1e6, "2": 2e6}}]}
+            ),
+        )
+        thread.serving = [*thread.serving, plan]
+        assert manager.picture_seconds(request(height=96)) == before
+        assert (manager.picture_seconds(request()) or 0) > 1e6
+
+
+def test_whoever_cannot_hear_that_the_engine_is_ready_does_not_stop_it() -> None:
+    def on_ready() -> None:
+        raise RuntimeError("defect")
+
+    ears = Ears()
+    manager = Manager(lambda precision, report: gaussian_model(), on_event=ears, on_ready=on_ready)
+    manager.start()
+    manager.submit("job", request())
+    ears.until(Finished, "job")
+    manager.close()
 
 
 def test_another_model_is_served_beside_the_first() -> None:

@@ -66,9 +66,10 @@ class EngineThread:
 
     @property
     def health(self) -> Health:
-        if self.planner is None or not self.planner.message:
+        planner = self.planner  # which the thread may put away meanwhile
+        if planner is None or not planner.message:
             return self._health
-        return dataclasses.replace(self._health, plan=self.planner.message)
+        return dataclasses.replace(self._health, plan=planner.message)
 
     def start(self) -> None:
         """Begin loading. Returns at once."""
@@ -92,6 +93,7 @@ class EngineThread:
             thread.join(deadline - time.monotonic())  # one that died may have left a successor
         self._is_closing.set()
         if self.planner is not None:
+            self.planner.cancel()  # it may have come up only now
             self.planner.wait(deadline - time.monotonic())
         self._health = dataclasses.replace(self._health, state=State.STOPPED)
 
@@ -125,7 +127,10 @@ class EngineThread:
         if self.planner is not None:
             self.planner.start()
         self.settled.set()
-        self._setup.on_ready()
+        try:
+            self._setup.on_ready()
+        except Exception:
+            log.exception("nobody took in that the engine is ready")
         self._live(self.engine)
 
     def _live(self, engine: Engine) -> None:
@@ -227,8 +232,14 @@ class EngineThread:
         waited = time.monotonic() - planner.offered_at
         if not engine.is_idle and waited < MAX_WAIT_FOR_IDLE_SECONDS:
             return
-        self.adopt(engine, planner.offer)
+        problem = ""
+        try:
+            self.adopt(engine, planner.offer)
+        except Exception as error:  # costs nothing but the plan
+            log.exception("the plan cannot be taken over")
+            problem = f"The faster backend does not run here: {error}"
         planner.take()
+        planner.message = problem
         self._report_serving()
 
     def _warm_up(self) -> list[WarmModel]:

@@ -174,7 +174,11 @@ class Manager:
         `None` until the model's passes are measured.
         """
         engine = self._thread.engine
-        warm = [one for one in self._thread.serving if one.model.card.name == request.model]
+        warm = [
+            one
+            for one in self._thread.serving
+            if one.model.card.name == request.model and one.model.can_draw(request)
+        ]
         if engine is None or not warm or not warm[-1].times:
             return None
         times = warm[-1].times
