@@ -14,13 +14,14 @@ from studio.engine.denoiser import Rows
 from studio.engine.engine import Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.samplers import SAMPLERS
-from studio.errors import Conflict
+from studio.errors import Conflict, Unavailable
 from studio.events import (
     Cancelled,
     Event,
     Failed,
     Finished,
     PictureFinished,
+    Pixels,
     Skipped,
     Started,
     Stepped,
@@ -385,6 +386,47 @@ def test_when_closing_only_what_is_begun_is_drawn_and_the_rest_is_kept_silent() 
     assert not any(isinstance(event, Finished | Failed | Cancelled) for event in events)
 
 
+def test_a_start_that_cannot_be_written_down_fails_that_job_and_not_the_engine() -> None:
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        if event == Started(job_id="bad"):
+            raise Unavailable("Another program holds the database.")
+        events.append(event)
+
+    engine = Engine(MODEL, emit=emit, max_rows=8)
+    engine.submit("good", request())
+    engine.submit("bad", request())
+    run_all(engine)
+    assert Failed(job_id="bad", message="Another program holds the database.") in events
+    assert Finished(job_id="good") in events
+
+
+def test_a_preview_that_cannot_be_made_costs_nothing_but_the_preview() -> None:
+    class Broken:
+        def decode(self, latents: torch.Tensor) -> Pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    events: list[Event] = []
+    engine = _engine(events, dataclasses.replace(MODEL, preview=Broken()))
+    engine.submit("job", request())
+    run_all(engine)
+    assert Finished(job_id="job") in events
+
+
+def test_a_job_left_over_at_closing_is_not_finished_by_a_successor() -> None:
+    events: list[Event] = []
+    engine = _engine(events, max_rows=2)
+    engine.submit("job", request(num_images=3))
+    _step_until(engine, events, Stepped)
+    engine.keep_begun()
+    (left,) = engine.outstanding
+    successor = _engine(events)
+    successor.take(left)
+    run_all(successor)
+    assert not any(isinstance(event, Finished | Failed | Cancelled) for event in events)
+
+
 def test_another_backend_takes_over_for_pictures_that_are_not_begun() -> None:
     events: list[Event] = []
     engine = _engine(events, max_rows=2)
@@ -488,6 +530,20 @@ def test_a_control_image_of_another_size_fails_that_picture_alone() -> None:
     (failure,) = [event for event in events if isinstance(event, Failed)]
     assert failure.job_id == "bad"
     assert "64 × 32" in failure.message
+
+
+def test_a_control_image_kept_from_another_size_is_refused_all_the_same() -> None:
+    events: list[Event] = []
+    model = dataclasses.replace(MODEL, control_kinds=frozenset({"canny"}))
+    image = np.zeros((64, 64, 3), np.uint8)
+    engine = Engine(model, max_rows=8, emit=events.append, load_control=lambda digest: image)
+    control = Control(image_digest="ab" * 32, conditioning_scale=0.0)
+    engine.submit("good", request(control=control))
+    engine.submit("bad", request(height=32, control=control))
+    run_all(engine)
+    (failure,) = [event for event in events if isinstance(event, Failed)]
+    assert failure.job_id == "bad"
+    assert "64 × 64" in failure.message
 
 
 def test_control_of_a_kind_the_model_lacks_fails_with_what_to_do() -> None:

@@ -24,7 +24,7 @@ from studio.engine.sample import Sample, SampleKey
 from studio.engine.scheduler import Scheduler, StepBatch
 from studio.engine.setup import no_control_images
 from studio.engine.step_times import StepTimes
-from studio.errors import Conflict, GenerationFailed
+from studio.errors import Conflict, GenerationFailed, StudioError
 from studio.events import (
     Cancelled,
     Event,
@@ -44,6 +44,8 @@ PREVIEW_INTERVAL_SECONDS = 0.25
 
 PACE_GAIN, MAX_PACE = 0.05, 10.0
 """How quickly the pace follows the last passes, and the most one pass may say."""
+
+UNHEARD = "The studio could not take the picture in: see the log, then retry."
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +234,7 @@ class Engine:
         if self._to_decode:
             self._decode(self._to_decode.popleft())
         for job_id in self._unheard & self._flights.keys():
-            self.fail(job_id, "The studio could not take the picture in: see the log, then retry.")
+            self.fail(job_id, UNHEARD)
         self._unheard.clear()
 
     def _schedule(self) -> StepBatch | None:
@@ -255,6 +257,11 @@ class Engine:
             except Conflict:
                 log.info("job %s is no longer wanted", sample.job_id)
                 self._discard(sample.job_id)
+                return False
+            except Exception as error:
+                log.exception("the start of job %s was not taken in", sample.job_id)
+                told = str(error) if isinstance(error, StudioError) else UNHEARD
+                self.fail(sample.job_id, told)
                 return False
             flight.is_started = True
         try:
@@ -299,6 +306,8 @@ class Engine:
             except GenerationFailed as error:
                 self._fail(sample, error)
                 return
+            except Exception:
+                log.warning("a step of job %s has no preview", sample.job_id, exc_info=True)
         self._tell(
             Stepped(
                 job_id=sample.job_id,
@@ -318,6 +327,7 @@ class Engine:
             pixels = self._runner.decode(sample)
             self.at_work = frozenset()
         except Exception as error:
+            self.at_work = frozenset()
             self._fail(sample, error)
             return
         assert sample.started_at is not None

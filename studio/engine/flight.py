@@ -23,6 +23,7 @@ class Submission:
     terms: Terms
     is_started: bool = False
     is_stopped: bool = False
+    is_parked: bool = False
     num_drawn: int = 0
     message: str | None = None
 
@@ -44,7 +45,7 @@ class Flight:
         self.samples = samples
         self.is_started = submission.is_started
         self.is_stopped = submission.is_stopped
-        self.is_parked = False
+        self.is_parked = submission.is_parked
         self.num_drawn = submission.num_drawn
         self.previewed_at: float | None = None
         self.message = submission.message
@@ -57,6 +58,7 @@ class Flight:
             indices=tuple(sample.index for sample in self.samples),
             is_started=self.is_started,
             is_stopped=self.is_stopped,
+            is_parked=self.is_parked,
             num_drawn=self.num_drawn,
             message=self.message,
         )

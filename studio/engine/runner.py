@@ -251,17 +251,19 @@ class Runner:
         name = f"{control.image_digest} {model.device}"
         if name not in self._control_images:
             pixels = self._load_control(control.image_digest)
-            if pixels.shape[:2] != (request.height, request.width):
-                raise GenerationFailed(
-                    f"The control image is {pixels.shape[1]} × {pixels.shape[0]} pixels and the "
-                    f"picture {request.width} × {request.height}: send it in the picture's size."
-                )
             image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
             self._control_images[name] = image.to(model.device)
             if len(self._control_images) > MAX_CONTROL_IMAGES:
                 self._control_images.popitem(last=False)
         self._control_images.move_to_end(name)
-        return self._control_images[name]
+        image = self._control_images[name]
+        _, height, width = image.shape
+        if (height, width) != (request.height, request.width):
+            raise GenerationFailed(
+                f"The control image is {width} × {height} pixels and the "
+                f"picture {request.width} × {request.height}: send it in the picture's size."
+            )
+        return image
 
 
 @dataclasses.dataclass(frozen=True)
