@@ -67,3 +67,12 @@ def test_a_table_survives_the_way_through_json() -> None:
 )
 def test_a_pass_is_never_free(seconds: dict[int, float], num_rows: int) -> None:
     assert _times(seconds).seconds(64, 64, num_rows) > 0
+
+
+def test_a_table_can_be_read_while_it_is_added_to() -> None:
+    times = _times({1: 0.1})
+    lanes = iter(times._lanes)
+    next(lanes)
+    times.record(32, 32, 1, 0.05)
+    assert next(lanes, None) is None
+    assert times.seconds(32, 32, 1) == 0.05

@@ -18,7 +18,10 @@ SECONDS_PER_ROW = 0.01
 
 
 class StepTimes:
-    """Seconds of one pass by (height, width) and rows, and of decoding one picture."""
+    """Seconds of one pass by (height, width) and rows, and of decoding one picture.
+
+    One thread records, any may read: what a reader looks at is replaced, never changed.
+    """
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[int, int], dict[int, float]] = {}
@@ -28,10 +31,11 @@ class StepTimes:
         return bool(self._lanes)
 
     def record(self, height: int, width: int, num_rows: int, seconds: float) -> None:
-        self._lanes.setdefault((height, width), {})[num_rows] = seconds
+        known = self._lanes.get((height, width), {})
+        self._lanes = {**self._lanes, (height, width): {**known, num_rows: seconds}}
 
     def record_decode(self, height: int, width: int, seconds: float) -> None:
-        self._decode[height, width] = seconds
+        self._decode = {**self._decode, (height, width): seconds}
 
     def measured_rows(self, height: int, width: int) -> tuple[int, ...]:
         """The numbers of rows measured at this size, ascending."""
