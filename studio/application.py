@@ -29,7 +29,7 @@ from studio.control_images import ControlImages
 from studio.dispatcher import Dispatcher
 from studio.engine.layout import check_folder
 from studio.engine.manager import Health, LoadModel, Manager
-from studio.errors import Conflict, NotFound
+from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
 from studio.events import Cancelled, Event, Failed, Finished, Started, Stepped
 from studio.image_record import ImageRecord
@@ -221,13 +221,14 @@ class Studio:
         if not job.status.is_active:
             return
         # The mark comes first: whatever the engine still says of the job finds it closed.
-        stop = self._manager.cancel
+        is_begun = False
         with contextlib.suppress(Conflict):
             if not after_picture:
                 self._store.mark_cancelled(job_id)
-            elif self._store.mark_stopping(job_id):
-                stop = self._manager.stop_after_picture
-        self._dispatcher.tell(job_id, lambda: stop(job_id))
+            else:
+                is_begun = self._store.mark_stopping(job_id)
+        stop = self._manager.stop_after_picture if is_begun else self._manager.cancel
+        self._dispatcher.tell(job_id, lambda: stop(job_id), is_leaving=not is_begun)
         self._board.notify()
 
     def skip(self, job_id: str, index: int | None = None, owner: str = LOCAL_OWNER) -> None:
@@ -244,7 +245,10 @@ class Studio:
             index = self._furthest_index(job_id)
         chosen = index
         if self._store.skip(job_id, chosen):
-            self._dispatcher.tell(job_id, lambda: self._manager.skip(job_id, chosen))
+            if self._store.job(job_id).status.is_active:
+                self._dispatcher.tell(job_id, lambda: self._manager.skip(job_id, chosen))
+            else:  # it waited, and that was its last picture
+                self._dispatcher.tell(job_id, lambda: self._manager.cancel(job_id), is_leaving=True)
             self._board.notify()
 
     def _furthest_index(self, job_id: str) -> int:
@@ -340,7 +344,7 @@ class Studio:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
-            self._store.mark_running(event.job_id)  # Conflict tells the engine to leave it
+            self._begin(event.job_id)
         elif isinstance(event, Stepped):
             if not self.card.is_closed_world:  # unscreened: a preview would show what may be held
                 event = dataclasses.replace(event, preview=None)
@@ -348,6 +352,18 @@ class Studio:
             self._recorder.record(event)
             return  # the board hears of it when it is on disk, or a face would find nothing there
         self._board.update(event)
+
+    def _begin(self, job_id: str) -> None:
+        """Mark a job as running; `Conflict` tells the engine to leave it."""
+        if self._dispatcher.is_leaving(job_id):
+            raise Conflict("The job was stopped meanwhile: look at it again.")
+        try:
+            self._store.mark_running(job_id)
+        except Conflict:
+            raise
+        except StudioError as error:  # no room on the disk: not the engine's fault
+            self._recorder.record(Failed(job_id=job_id, message=str(error)))
+            raise Conflict(str(error)) from error
 
     def _recorded(self, event: Event) -> None:
         """In the recorder's thread: an event is on disk."""

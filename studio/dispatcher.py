@@ -37,6 +37,7 @@ class Dispatcher:
         self._hand = hand
         self._lock = threading.Lock()
         self._handed: dict[str, Job] = {}
+        self._leaving: set[str] = set()
         self._is_open = False
 
     def open(self) -> None:
@@ -61,15 +62,27 @@ class Dispatcher:
         """The engine holds the job no more; its place goes to another."""
         with self._lock:
             self._handed.pop(job_id, None)
+            self._leaving.discard(job_id)
         self.fill()
 
-    def tell(self, job_id: str, message: Callable[[], None]) -> bool:
-        """Send the engine a message about a job if it holds it; whether it does."""
+    def tell(self, job_id: str, message: Callable[[], None], *, is_leaving: bool = False) -> bool:
+        """Send the engine a message about a job if it holds it; whether it does.
+
+        One that is told to leave is not to be begun, even if it is queued again before the engine
+        has heard of it: it is handed out anew when it is released.
+        """
         with self._lock:
             if job_id not in self._handed:
                 return False
+            if is_leaving:
+                self._leaving.add(job_id)
             message()
             return True
+
+    def is_leaving(self, job_id: str) -> bool:
+        """Whether the engine was told to leave the job and has not answered yet."""
+        with self._lock:
+            return job_id in self._leaving
 
     def _next(self) -> Job | None:
         for service_class in ServiceClass:

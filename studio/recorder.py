@@ -67,18 +67,23 @@ class Recorder:
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
+            is_told = True
             try:
                 self._write(event)
             except Conflict:
                 pass  # the job was closed meanwhile: cancelled, or failed for want of room
             except StudioError as error:
-                self._give_up(event.job_id, str(error))
+                is_told = self._give_up(event, str(error))
             except Exception:
                 log.exception("an event of job %s could not be recorded", event.job_id)
-                self._give_up(
-                    event.job_id, "The picture could not be kept: see the log, then retry."
+                is_told = self._give_up(
+                    event, "The picture could not be kept: see the log, then retry."
                 )
-            self._on_recorded(event)
+            try:
+                if is_told:
+                    self._on_recorded(event)
+            except Exception:  # the next event is to be recorded all the same
+                log.exception("nobody could be told of an event of job %s", event.job_id)
 
     def _write(self, event: Event) -> None:
         if isinstance(event, PictureFinished):
@@ -126,15 +131,23 @@ class Recorder:
             )
         )
 
-    def _give_up(self, job_id: str, message: str) -> None:
-        """Close a job whose result cannot be kept. It can be retried; finished pictures stay."""
+    def _give_up(self, event: Event, message: str) -> bool:
+        """Close a job whose result cannot be kept, and say whether its row could be written.
+
+        It can be retried; finished pictures stay.
+        """
+        is_written = True
         try:
-            self._store.mark_failed(job_id, message)
+            self._store.mark_failed(event.job_id, message)
+        except Conflict:
+            pass  # closed meanwhile
         except StudioError:
-            # Not even the row can be written. The job stays running there, and runs again after a
-            # restart: nothing is lost.
-            log.exception("job %s could not be marked as failed", job_id)
-        self._cancel(job_id)
+            # The job stays as it is there, and runs again after a restart: nothing is lost.
+            log.exception("job %s could not be marked as failed", event.job_id)
+            is_written = False
+        if not isinstance(event, Finished | Failed | Cancelled):  # else the engine has left it
+            self._cancel(event.job_id)
+        return is_written
 
 
 def metadata(job: Job, event: PictureFinished) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -368,3 +369,56 @@ def test_a_studio_that_drains_finishes_its_picture_and_takes_nothing_new(tmp_pat
         num_images = len(store.image_indices(job.id))
         assert (left.status, left.attempts) == (JobStatus.QUEUED, 0)
         assert 1 <= num_images < 16
+
+
+def test_a_job_stopped_and_tried_again_while_it_is_begun_is_drawn(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = studio._begin
+
+    def stopped_just_then(job_id: str) -> None:
+        monkeypatch.setattr(studio, "_begin", begin)
+        studio.cancel(job_id)
+        studio.retry(job_id)
+        is_queued_again.set()
+        begin(job_id)
+
+    is_queued_again = threading.Event()
+    monkeypatch.setattr(studio, "_begin", stopped_just_then)
+    job = studio.submit(Brief(subject="mug"))
+    assert is_queued_again.wait(TIMEOUT)
+    assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
+
+
+def test_a_job_skipped_as_a_whole_while_it_is_begun_leaves_its_place(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = studio._begin
+
+    def skipped_just_then(job_id: str) -> None:
+        monkeypatch.setattr(studio, "_begin", begin)
+        studio.skip(job_id, 0)
+        begin(job_id)
+
+    monkeypatch.setattr(studio, "_begin", skipped_just_then)
+    job = studio.submit(Brief(subject="mug"))
+    assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.CANCELLED
+    studio.retry(job.id)
+    assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
+
+
+def test_a_disk_that_is_full_when_a_job_begins_fails_that_job_and_not_the_engine(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(job_id: str) -> None:
+        raise StorageFull("The disk has no room left: delete files there and try again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(studio._store, "mark_running", full)
+        job = studio.submit(Brief(subject="mug"))
+        view = studio.wait(job.id, TIMEOUT)
+    assert view.job.status is JobStatus.FAILED
+    assert "no room left" in (view.job.error or "")
+    assert studio.health.num_restarts == 0
+    studio.retry(job.id)
+    assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
