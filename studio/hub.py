@@ -21,9 +21,10 @@ from typing import Any
 
 from studio import __version__
 from studio.data_folder import storage_error
-from studio.errors import BadModel, Conflict, StorageFull, StudioError, Unavailable
+from studio.errors import BadModel, StorageFull, StudioError, Unavailable
 
 NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
 SUFFIXES = (".safetensors", ".json", ".txt")
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 """The folders of a model in diffusers' layout that the studio reads."""
@@ -89,6 +90,8 @@ def list_model(name: str) -> Listing:
             for file in api.list_repo_tree(repo, revision=commit, recursive=True)
             if hasattr(file, "size")
         )
+    if not COMMIT.fullmatch(str(commit)):  # it becomes part of a folder's name
+        raise BadModel(f"The hub names no version of {name}: {_endpoint()} is no hub.")
     return Listing(repo=repo, commit=commit, files=files)
 
 
@@ -168,7 +171,9 @@ def _fetch(
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Conflict(f"{listing.repo} is being downloaded already: wait for that.") from error
+            raise Unavailable(
+                f"{listing.repo} is being downloaded already: wait for that."
+            ) from error
         num_here = opened.tell()
         if num_here > file.num_bytes:
             opened.truncate(num_here := 0)

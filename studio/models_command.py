@@ -66,9 +66,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _registry(options: argparse.Namespace) -> Registry:
-    from studio.model_registry import Registry
+    from studio.model_choice import registry_of
 
-    return Registry(Config.from_environ(data_dir=options.data_dir).data_dir)
+    return registry_of(Config.from_environ(data_dir=options.data_dir))
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from studio import hub
-from studio.errors import BadModel, Conflict, StorageFull, Unavailable
+from studio.errors import BadModel, StorageFull, Unavailable
 from tests.hub_tools import TOKEN, Hub, serving_hub
 
 REPO = "someone/tiny"
@@ -151,7 +151,7 @@ def test_two_downloads_of_one_file_do_not_mix(served: Hub, tmp_path: Path) -> No
     file.unlink()
     with (file.parent / f".config.json.{blob[:16]}.part").open("ab") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
-        with pytest.raises(Conflict, match="is being downloaded already"):
+        with pytest.raises(Unavailable, match="is being downloaded already"):
             fetch(tmp_path)
 
 
@@ -300,3 +300,9 @@ def test_the_library_is_loaded_only_when_it_is_asked() -> None:
     code = "import sys, studio.hub; print('huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_version_that_is_no_hash_is_refused(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hub, "commit", lambda self, repo: "../../../../..")
+    with pytest.raises(BadModel, match="names no version"):
+        hub.list_model(REPO)

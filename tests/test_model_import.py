@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,3 +308,19 @@ def test_a_folder_that_is_here_goes_before_the_hub(
     monkeypatch.chdir(tmp_path)
     assert add_model(registry, REPO).path == tmp_path / "someone" / "tiny-xl"
     assert served.asked == []
+
+
+def test_a_download_of_another_process_is_left_alone(
+    registry: Registry, made: Path, served: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.repos[REPO] = {"model.safetensors": (made / "sdxl.safetensors").read_bytes()}
+    file = hub.list_model(REPO).files[0]
+    name = f"{REPO.replace('/', '--')}-{served.commit(REPO)[: model_import.COMMIT_CHARS]}"
+    folder = registry.folder / model_import.DOWNLOADS / name
+    folder.mkdir(parents=True)
+    part = folder / f".{file.path}.{(file.sha256 or file.blob_id)[:16]}.part"
+    with part.open("ab") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match="is being downloaded already"):
+            add_model(registry, REPO)
+    assert part.exists()

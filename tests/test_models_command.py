@@ -219,3 +219,12 @@ def test_the_help_names_every_command(capsys: Told) -> None:
         cli.main(["models", "--help"])
     told = capsys.readouterr().out
     assert all(name in told for name in ("list", "add", "remove", "use"))
+
+
+def test_names_are_kept_where_serve_looks_for_them(
+    run: Run, capsys: Told, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRINE_MODELS_DIR", str(tmp_path / "names"))
+    assert run("add", str(made / "tiny-xl")) == 0
+    assert (tmp_path / "names" / "models.json").is_file()
+    assert "tiny-xl" in listed(run, capsys)

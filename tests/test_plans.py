@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import time
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_what_is_wanted_now_is_never_pruned(kept: PlanCache) -> None:
     assert kept.load(plan()) is not None
 
 
+def test_what_a_killed_studio_left_behind_goes_after_a_day(cache: PlanCache) -> None:
+    old, new = cache.folder / ".trial-old", cache.folder / ".trial-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    cache.prune([])
+    assert new.exists()
+    assert not old.exists()
+
+
 def test_a_reference_is_read_as_it_was_written(reference: Reference, tmp_path: Path) -> None:
     write_reference(reference, tmp_path / "file")
     read = read_reference(tmp_path / "file")
@@ -200,6 +211,20 @@ def test_a_model_built_draws_as_torch_does(cache: PlanCache, reference: Referenc
     again: list[str] = []
     build(model, cache, report=again.append, precision="float32")
     assert again == ["compiling"]
+
+
+def test_plans_of_other_sizes_are_kept_while_one_is_tried(
+    kept: PlanCache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("studio.engine.plans.MAX_CACHE_BYTES", 0)  # graphs of gigabytes each
+    with pytest.raises(PlanRejected):
+        build_openvino(
+            exported("sdxl").model,
+            folder=tmp_path / "gone",
+            cache_dir=kept.folder,
+            sizes=[(HEIGHT, WIDTH), (HEIGHT, 2 * WIDTH)],
+        )
+    assert kept.load(plan()) is not None
 
 
 def test_giving_it_up_stops_the_work_at_once(cache: PlanCache) -> None:

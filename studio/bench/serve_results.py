@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections import defaultdict
 from typing import Any
 
@@ -163,8 +162,8 @@ def print_results(results: Results) -> None:
     )
     for system, error in results.estimate_errors().items():
         print(f"\n{system}: estimates of a picture alone are off by {error:.1%} at the median")
-    median = statistics.median(results.picture_difference.values())
-    print(f"pictures differ from the plain pipeline's by {median:.2f} of 255 levels at the median")
+    for system, difference in results.picture_difference.items():
+        print(f"{system}: a picture is {difference:.2f} of 255 levels from the plain pipeline's")
 
 
 def best_of(rates: dict[int, float]) -> int:

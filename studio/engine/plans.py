@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MAX_CACHE_BYTES = 8 * 2**30
 POLL_SECONDS = 0.1
+SCRATCH, MAX_TRIAL_SECONDS = ".trial-", 24 * 3600.0
 
 FACTS, REFERENCE = "plan.json", "reference.safetensors"
 NONE: Mapping[str, Path] = MappingProxyType({})
@@ -151,7 +153,13 @@ class PlanCache:
             made.rename(folder)
 
     def prune(self, keep: Sequence[Plan], max_bytes: int = MAX_CACHE_BYTES) -> None:
-        """Remove the oldest entries that are none of `keep` until the rest fits `max_bytes`."""
+        """Remove the oldest entries that are none of `keep` until the rest fits `max_bytes`.
+
+        And what a trial left behind whose studio was killed.
+        """
+        for left in self.folder.glob(f"{SCRATCH}*"):
+            if time.time() - left.stat().st_mtime > MAX_TRIAL_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         kept = {f"plan-{plan.key}" for plan in keep} | {self.graphs(plan).name for plan in keep}
         ages: list[tuple[float, int, Path]] = []
         for folder in (*self.folder.glob("plan-*"), *self.folder.glob("graphs-*")):
@@ -214,16 +222,20 @@ def build_openvino(
     )
     cache = PlanCache(cache_dir)
     entries: dict[Size, Entry] = {}
+    served: list[Plan] = []
     for part in (sizes[:1], sizes[1:]):  # the first decides the precision of the others
         plans = [plan.at(size) for size in part]
         missing = [plan for plan in plans if cache.load(plan) is None]
         if missing:
+            # None of the other sizes either: all of them are to serve.
+            cache.prune([*served, *(plan.at(size) for size in sizes)])
             _run_trial(missing, folder, controlnets, cache, report, is_cancelled)
         for planned in plans:
             entry = cache.load(planned)
             if entry is None:
                 raise PlanRejected("The plan was damaged as soon as it was made: is the disk full?")
             entries[planned.height, planned.width] = entry
+            served.append(planned)
         plan = dataclasses.replace(plan, precision=entries[sizes[0]].precision)
     if missing_kinds := model.control_kinds - openvino_denoiser.control_kinds(
         entries[sizes[0]].graphs
@@ -268,7 +280,6 @@ def _run_trial(
     is_cancelled: Callable[[], bool],
 ) -> None:
     """Make and try `plans` in a process of its own, which leaves them in the cache."""
-    cache.prune(plans)
     work = {
         "plans": [dataclasses.asdict(plan) for plan in plans],
         "folder": str(folder.resolve()),
@@ -278,7 +289,7 @@ def _run_trial(
     with contextlib.ExitStack() as opened:
         scratch = opened.enter_context(
             tempfile.TemporaryDirectory(
-                dir=cache.folder, prefix=".trial-", ignore_cleanup_errors=True
+                dir=cache.folder, prefix=SCRATCH, ignore_cleanup_errors=True
             )
         )
         errors = opened.enter_context((Path(scratch) / "errors").open("w+", encoding="utf-8"))

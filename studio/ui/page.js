@@ -24,6 +24,7 @@
   // Ctrl and the full stop: now. With Shift: when the picture is done. With Alt: skip the picture.
   document.addEventListener("keydown", (event) => {
     if (event.code !== "Period" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+    if (event.getModifierState("AltGraph")) return; // it types a character
     const act = event.altKey ? "skip" : event.shiftKey ? "stop-after" : "stop";
     const job = document.querySelector("#result .v-result")?.dataset.job;
     const button = document.querySelector(`#result [data-act="${act}"]`)

@@ -92,7 +92,8 @@ def steps_done(view: JobView) -> tuple[int, int]:
     """Steps taken and steps in all, over the pictures of the job that are not skipped."""
     per_picture = view.job.request.num_steps
     done = per_picture * len(view.images)
-    done += sum(live.step for index, live in view.live.items() if index not in view.images)
+    gone = {*view.images, *view.job.skipped}
+    done += sum(live.step for index, live in view.live.items() if index not in gone)
     return done, per_picture * (view.job.request.num_images - view.num_skipped)
 
 
