@@ -248,7 +248,11 @@ sys.exit(cli.main(["generate", "--subject", "mug", "--seed", "7", "--num-images"
                    "--out", {str(tmp_path)!r}]))
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "VITRINE_MAX_ROWS": "2"},  # one picture after the other
     )
     assert process.stdout
     first = json.loads(process.stdout.readline())

@@ -75,13 +75,13 @@ def distance(output: torch.Tensor, wanted: torch.Tensor) -> float:
 def test_any_number_of_rows_agrees_with_torch(tiny: Exported, num_rows: int) -> None:
     batch = rows(tiny.model, num_rows)
     wanted = tiny.model.denoiser.denoise(batch)
-    assert distance(denoiser(tiny).denoise(batch), wanted) < 1e-4
+    assert distance(denoiser(tiny).denoise(batch), wanted) < 1e-3
 
 
 def test_rows_that_follow_an_image_agree_with_torch(tiny: Exported) -> None:
     batch = with_control(rows(tiny.model, 5), follow(tiny.model, [3, 0, 4], [1.0, 0.5, 0.0]))
     wanted = tiny.model.denoiser.denoise(batch)
-    assert distance(denoiser(tiny).denoise(batch), wanted) < 1e-4
+    assert distance(denoiser(tiny).denoise(batch), wanted) < 1e-3
 
 
 def test_a_row_does_not_hear_the_control_of_another(tiny: Exported) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -333,7 +334,8 @@ def test_a_full_queue_is_told_with_the_time_to_come_back() -> None:
     from studio.server import _answer_error
 
     error = QueueFull("The queue is full: try again in about 3 minutes.", retry_after_seconds=171.2)
-    answer = asyncio.run(_answer_error(None, error))  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop of the browser's
+        answer = pool.submit(lambda: asyncio.run(_answer_error(None, error))).result()  # type: ignore[arg-type]
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "171")
 
 
