@@ -4,6 +4,8 @@
     ├── BadInput             what was typed or sent cannot be used       HTTP 422   exit 2
     │   ├── BadBrief         a field of the form                         HTTP 422   exit 2
     │   └── UnknownPreset    a preset name that is not on the list       HTTP 422   exit 2
+    ├── Unauthenticated      nobody is signed in, or not any more        HTTP 401   exit 77
+    ├── Forbidden            the person lacks the role                   HTTP 403   exit 77
     ├── NotFound             no such job, picture, or not yours          HTTP 404   exit 2
     ├── Conflict             the job is in a state that forbids this     HTTP 409   exit 2
     ├── Unavailable          try again later                             HTTP 503   exit 75
@@ -51,6 +53,20 @@ class BadBrief(BadInput):
 
 class UnknownPreset(BadInput):
     """A preset name that is not on the list."""
+
+
+class Unauthenticated(StudioError):
+    """Nobody is signed in, or the session or key is no longer good."""
+
+    http_status = 401
+    exit_code = 77
+
+
+class Forbidden(StudioError):
+    """The person is known and lacks the role, or the right, for this."""
+
+    http_status = 403
+    exit_code = 77
 
 
 class NotFound(StudioError):

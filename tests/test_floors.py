@@ -22,6 +22,7 @@ FLOORS = {
         "image_record",
         "job",
         "model_card",
+        "person",
         "request",
         "terms",
         "verdict",
@@ -60,7 +61,7 @@ FLOORS = {
         "model_import",
         "recorder",
     },
-    4: {"bench", "cli", "generate", "guard", "models_command", "server", "ui"},
+    4: {"bench", "cli", "generate", "guard", "models_command", "server", "ui", "who"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

@@ -299,3 +299,29 @@ def test_draining_finishes_what_is_begun_and_nothing_more() -> None:
     drawn = sum(isinstance(event, PictureFinished) for event in ears.heard)
     assert 1 <= drawn < 8
     assert manager.health.state is State.STOPPED
+
+
+def test_a_backend_that_fails_while_it_is_measured_at_rest_serves_on() -> None:
+    model = gaussian_model()
+    sizes = (*model.card.sizes, (72, 64))
+    is_asked = threading.Event()
+
+    class Moody:
+        def denoise(self, rows: Rows) -> torch.Tensor:
+            if rows.latents.shape[-2] == model.latent_shape(72, 64)[1]:
+                is_asked.set()
+                raise RuntimeError("not this size")
+            return model.denoiser.denoise(rows)
+
+    moody = dataclasses.replace(
+        model, denoiser=Moody(), card=dataclasses.replace(model.card, sizes=sizes)
+    )
+    ears = Ears()
+    manager = Manager(lambda precision, report: moody, on_event=ears, max_rows=4)
+    manager.start()
+    manager.wait_until_ready(TIMEOUT)
+    assert is_asked.wait(TIMEOUT)
+    manager.submit("job", request())
+    ears.until(Finished, "job")
+    assert manager.health.num_restarts == 0
+    manager.close()

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from studio.engine.denoiser import Rows
 from studio.engine.gaussian import gaussian_model
 from studio.engine.kept_times import FILE_NAME, KeptTimes
 from studio.engine.model import Model
 from studio.engine.warmup import WarmModel, warm_up
+from studio.errors import NotReady
 from studio.model_card import ModelCard
 
 
@@ -125,3 +127,49 @@ def test_other_sizes_are_measured_one_pass_at_a_turn() -> None:
     for _ in turns:
         pass
     assert warm.times.measured_rows(96, 64) == (2, warm.times.knee(64, 64))
+
+
+class Cramped(Paced):
+    """A denoiser whose memory holds so many rows."""
+
+    def __init__(self, max_rows: int) -> None:
+        super().__init__({"float32": 0.002})
+        self._max_rows = max_rows
+
+    def denoise(self, rows: Rows) -> torch.Tensor:  # type: ignore[override]
+        if len(rows.latents) > self._max_rows:
+            raise torch.OutOfMemoryError("no room")
+        return super().denoise(rows)
+
+
+def _cramped(max_rows: int, sizes: tuple[tuple[int, int], ...] = ((64, 64),)) -> Model:
+    cramped = Cramped(max_rows)
+    card = ModelCard(name="gaussian", sizes=sizes, default_size=(64, 64))
+    return dataclasses.replace(gaussian_model(), denoiser=cramped, card=card)
+
+
+def _warm_cramped(model: Model) -> WarmModel:
+    return warm_up(
+        lambda precision: model, precision="float32", kept=KeptTimes(None), report=lambda _: None
+    )
+
+
+def test_rows_that_do_not_fit_into_memory_are_not_tried_further() -> None:
+    warm = _warm_cramped(_cramped(4))
+    assert warm.times.measured_rows(64, 64) == (1, 2, 4)
+
+
+def test_a_device_without_room_for_one_row_says_so() -> None:
+    with pytest.raises(NotReady, match="no memory left"):
+        _warm_cramped(_cramped(0))
+
+
+def test_memory_that_runs_out_at_another_size_is_told_and_leaves_it_unmeasured() -> None:
+    sizes = ((64, 64), (96, 64))
+    warm = _warm_cramped(_cramped(8, sizes))
+    full = WarmModel(model=_cramped(2, sizes), times=warm.times)
+    told: list[None] = []
+    for _ in full.measure_other_sizes(lambda: told.append(None)):
+        pass
+    assert len(told) == 1
+    assert full.times.measured_rows(96, 64) == (2,)

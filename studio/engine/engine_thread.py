@@ -104,7 +104,9 @@ class EngineThread:
         warm = measured(model, self._kept, report=lambda part: None)
         engine.adopt(warm.model, warm.times)
         self.serving = [*self.serving, warm]
-        self._unmeasured = itertools.chain(self._unmeasured or (), warm.measure_other_sizes())
+        self._unmeasured = itertools.chain(
+            self._unmeasured or (), warm.measure_other_sizes(self._count_out_of_memory)
+        )
 
     def _drain(self, engine: Engine, seconds: float) -> None:
         engine.keep_begun()
@@ -122,7 +124,7 @@ class EngineThread:
             self._fail(message)
             return
         self.engine = self._new_engine()
-        self._unmeasured = self.serving[-1].measure_other_sizes()
+        self._unmeasured = self.serving[-1].measure_other_sizes(self._count_out_of_memory)
         self._report_serving()
         if self.planner is not None:
             self.planner.start()
@@ -219,10 +221,20 @@ class EngineThread:
 
     def _use_idle_moment(self) -> None:
         """Measure a picture size that was not yet, one pass at a time."""
-        if self._unmeasured is not None and next(self._unmeasured, _END) is _END:
-            self._unmeasured = None
-            for warm in self.serving:
-                self._kept.keep(warm.model, warm.times)
+        if self._unmeasured is None:
+            return
+        try:
+            if next(self._unmeasured, _END) is not _END:
+                return
+        except Exception:  # whatever a backend throws: what it cost is an estimate
+            log.exception("the other picture sizes could not be measured")
+        self._unmeasured = None
+        for warm in self.serving:
+            self._kept.keep(warm.model, warm.times)
+
+    def _count_out_of_memory(self) -> None:
+        if self.engine is not None:
+            self.engine.num_out_of_memory += 1
 
     def _adopt_plan(self, engine: Engine) -> None:
         """Go over to a plan that is offered, when nothing is drawn or it has waited long."""

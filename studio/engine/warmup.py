@@ -8,6 +8,7 @@ measured is kept; the next start only checks that it still holds.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ import torch
 
 from studio.engine.denoiser import Rows
 from studio.engine.kept_times import Choice, KeptTimes
-from studio.engine.memory import free_memory, most_rows
+from studio.engine.memory import free_memory, is_out_of_memory, most_rows, release
 from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
 from studio.engine.torch_denoiser import TorchDenoiser
+from studio.errors import NotReady
 
 ROWS = (1, 2, 4, 8, 16, 32)
 
@@ -36,6 +38,11 @@ NUM_CALM_PASSES = 3
 MEMORY_SHARE = 0.9
 """Of the free memory, what a pass may be measured with."""
 
+NO_MEMORY = (
+    "The device has no memory left for a single picture of this model: close what else uses it, or "
+    "choose a smaller model."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class WarmModel:
@@ -44,11 +51,14 @@ class WarmModel:
     model: Model
     times: StepTimes
 
-    def measure_other_sizes(self) -> Iterator[None]:
+    def measure_other_sizes(
+        self, on_out_of_memory: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Measure the sizes of the card that `times` lacks, one pass at each turn.
 
         For moments when nothing else is to be done: leave off and go on as you like. The rows of
-        one picture and of the default size's knee must do, so that no newcomer waits for more.
+        one picture and of the default size's knee must do, so that no newcomer waits for more. What
+        does not fit into memory is left unmeasured, and told.
         """
         knee = self.times.knee(*self.model.card.default_size)
         for height, width in self.model.card.sizes:
@@ -57,7 +67,11 @@ class WarmModel:
             found: dict[int, float] = {}
             for num_rows in sorted({2, knee}):
                 passes = _passes(self.model, num_rows, (height, width))
-                for seconds in itertools.islice(passes, NUM_CALM_PASSES):
+                for _ in range(NUM_CALM_PASSES):
+                    seconds = _within_memory(functools.partial(next, passes), self.model)
+                    if seconds is None:
+                        on_out_of_memory()
+                        break
                     found[num_rows] = min(seconds, found.get(num_rows, seconds))
                     yield
             for num_rows, seconds in found.items():
@@ -155,10 +169,29 @@ def _measure_rows(model: Model, times: StepTimes, height: int, width: int) -> No
         if num_rows > max(fitting, 1):
             return
         repeats = 1 if seconds > MAX_PASS_SECONDS / 10 else 2
-        seconds = measure(model, num_rows=num_rows, size=(height, width), repeats=repeats)
+        attempt = functools.partial(
+            measure, model, num_rows=num_rows, size=(height, width), repeats=repeats
+        )
+        found = _within_memory(attempt, model)
+        if found is None:
+            if num_rows == 1:
+                raise NotReady(NO_MEMORY)
+            return
+        seconds = found
         times.record(height, width, num_rows, seconds)
         if seconds > MAX_PASS_SECONDS:
             return
+
+
+def _within_memory(measure: Callable[[], float], model: Model) -> float | None:
+    """What `measure` says; `None` where memory runs out, which is then given back."""
+    try:
+        return measure()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    release(model.device)  # only here is the error gone, and the tensors its traceback held
+    return None
 
 
 def _rows_that_fit(model: Model, height: int, width: int) -> int:
