@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what the test suite needs beyond Python: a browser to drive, and fonts for the two
-# languages of the page. Needs root or sudo, and only when something is missing; says nothing when
+# Installs what the test suite needs beyond Python: a browser to drive, fonts for the two languages
+# of the page, and the library of the system that OpenCV wants. Needs root or sudo, and only when something is missing; says nothing when
 # nothing is. Elsewhere than on Debian and its children, the browser tests are skipped unless a
 # `chromium` is on the path.
 set -eu
 
-PACKAGES="chromium fonts-dejavu-core fonts-noto-cjk"
+PACKAGES="chromium fonts-dejavu-core fonts-noto-cjk libgl1"
 
 missing=""
 for package in $PACKAGES; do

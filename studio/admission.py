@@ -11,6 +11,7 @@ import time
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
+from studio.control import SketchControl
 from studio.engine.manager import Manager, State
 from studio.errors import BadBrief, NotReady, Unavailable
 from studio.estimates import Estimates
@@ -32,11 +33,14 @@ class Admission:
     presets: Presets
     store: Store
     pictures: Pictures
+    sketch_control: SketchControl
     manager: Manager
     estimates: Estimates
     is_closed: bool = False
 
-    def admit(self, brief: Brief, terms: Terms) -> Job:
+    def admit(
+        self, brief: Brief, terms: Terms, *, is_draft: bool = False, group_id: str | None = None
+    ) -> Job:
         """The job in the queue.
 
         Raises:
@@ -49,13 +53,18 @@ class Admission:
         if self.manager.health.state is State.FAILED:
             raise NotReady(self.manager.health.message)
         self._check_tokens(request)
-        self.manager.check_fits(request)
         self.pictures.check_room()
+        size = (request.height, request.width)
+        control = self.sketch_control.of(brief, terms.owner, size, request.model)
+        request = dataclasses.replace(request, control=control)
+        self.manager.check_fits(request)
         job = Job(
             id=new_id(),
             brief=brief,
             request=request,
             created_at=time.time(),
+            is_draft=is_draft,
+            group_id=group_id,
             **dataclasses.asdict(terms),
         )
         self.store.add_job(

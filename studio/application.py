@@ -25,13 +25,16 @@ from studio.admission import Admission
 from studio.brief import Brief
 from studio.compose import compose_prompt
 from studio.config import Config
+from studio.control import SketchControl
 from studio.control_images import ControlImages
 from studio.dispatcher import Dispatcher
-from studio.engine.layout import check_folder
+from studio.drafts import Drafts
+from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
 from studio.events import Cancelled, Event, Failed, Finished, Started, Stepped
+from studio.groups import Groups
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
@@ -41,6 +44,7 @@ from studio.model_choice import additions
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
+from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
 
@@ -73,7 +77,9 @@ class Studio:
         self._is_drained = False
         self._pictures = Pictures(config.data_dir, config.min_free_bytes)
         self._controls = ControlImages(config.data_dir)
+        self.sketches = Sketches(config.data_dir)
         self._dispatcher = Dispatcher(store, self._hand)
+        self._kinds_on_disk = frozenset() if load else control_kinds_on_disk(config, card)
         self._manager = Manager(
             load or _loader(config, card.family),
             on_event=self._hear,
@@ -93,13 +99,27 @@ class Studio:
             presets=presets,
             store=store,
             pictures=self._pictures,
+            sketch_control=SketchControl(self.sketches, self._controls, lambda: self.control_kinds),
             manager=self._manager,
             estimates=self._estimates,
+        )
+        self.drafts = Drafts(
+            store,
+            presets,
+            card,
+            submit=lambda brief, owner: self.submit(brief, owner, is_draft=True),
+            cancel=self.cancel,
+        )
+        self.groups = Groups(
+            store,
+            submit=lambda brief, owner, group: self.submit(brief, owner, group_id=group),
+            cancel=self.cancel,
         )
         self._recorder = Recorder(
             store,
             self._pictures,
             card=card,
+            keep_draft=self.drafts.keep,
             cancel=self._manager.cancel,
             on_recorded=self._recorded,
         )
@@ -125,6 +145,7 @@ class Studio:
         presets = load_presets()
         card = card or check_folder(config.model)
         with Store.open(config.data_dir) as store:
+            store.forget_drafts()
             for job in store.recover():
                 log.warning("job %s was interrupted: now %s", job.id, job.status)
             studio = cls(config, card=card, presets=presets, store=store, load=load)
@@ -173,6 +194,12 @@ class Studio:
         return self._admission.is_closed
 
     @property
+    def control_kinds(self) -> frozenset[str]:
+        """The kinds of control image the model follows: what is on disk until it is loaded."""
+        kinds = self._manager.control_kinds()
+        return self._kinds_on_disk if kinds is None else kinds
+
+    @property
     def manager(self) -> Manager:
         """The engine's manager, for the bench."""
         return self._manager
@@ -197,8 +224,12 @@ class Studio:
         service_class: ServiceClass = ServiceClass.INTERACTIVE,
         priority: int = 0,
         deadline_at: float | None = None,
+        is_draft: bool = False,
+        group_id: str | None = None,
     ) -> Job:
         """Check the brief and put it in the queue; how it is served is told by `Terms`.
+
+        For drafts and groups see `drafts` and `groups`, which call this.
 
         Raises:
             BadInput: a field or a term cannot be used, or the device could never draw it.
@@ -207,7 +238,7 @@ class Studio:
         terms = checked_terms(
             owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
         )
-        job = self._admission.admit(brief, terms)
+        job = self._admission.admit(brief, terms, is_draft=is_draft, group_id=group_id)
         self._board.notify()
         self._dispatcher.fill()
         return job
@@ -280,9 +311,9 @@ class Studio:
         """A person's jobs, newest first; `before` is the last id of the page before this one."""
         return self._store.jobs(owner=owner, statuses=statuses, limit=limit, before=before)
 
-    def num_active(self) -> int:
-        """How many jobs, of everybody, wait or run."""
-        return self._store.num_active()
+    def num_active(self, owner: str | None = None) -> int:
+        """How many jobs wait or run: of everybody, or a person's without their drafts."""
+        return self._store.num_active(owner)
 
     def view(self, job_id: str, owner: str = LOCAL_OWNER) -> JobView:
         """A job with everything a person wants to see of it."""
@@ -373,6 +404,12 @@ class Studio:
 
     def _hand(self, job: Job, indices: Sequence[int]) -> None:
         self._manager.submit(job.id, job.request, indices, terms=job.terms)
+
+
+def control_kinds_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
+    """The kinds of control image that `config.model` will follow once it is loaded."""
+    added, _ = additions(config, card.family)
+    return frozenset(added) | frozenset(control_folders(config.model, card))
 
 
 def _loader(config: Config, family: str) -> LoadModel:

@@ -16,6 +16,10 @@ class Brief:
     """The form. Empty strings and `None` mean "not filled in".
 
     Numbers are kept as they came (`str` or `int`), since a form may hold "twelve".
+
+    `sketch` is the digest of a kept sketch whose outlines are to be followed, `None` where none is;
+    it is empty where one is to be and nothing was drawn. The numbers after it say how: see
+    `control.py`.
     """
 
     subject: str = ""
@@ -28,6 +32,12 @@ class Brief:
     num_images: int | str = 1
     seed: int | str | None = None
     num_steps: int | str | None = None
+    sketch: str | None = None
+    control_strength: float | str | None = None
+    control_start: float | str | None = None
+    control_end: float | str | None = None
+    canny_low: float | str | None = None
+    canny_high: float | str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is its inverse."""

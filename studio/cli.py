@@ -107,6 +107,24 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--seed", metavar="N", help="the same seed gives the same picture")
     parser.add_argument("--num-images", metavar="N", default="1", help="how many pictures (1)")
     parser.add_argument("--steps", metavar="N", help="denoising steps; left out, the model's own")
+    parser.add_argument(
+        "--sketch",
+        metavar="FILE",
+        help="a drawing or a picture whose outlines are followed (PNG, JPEG or WebP)",
+    )
+    parser.add_argument("--control-strength", metavar="X", help="how strictly, from 0 to 2 (0.8)")
+    parser.add_argument(
+        "--control-start", metavar="X", help="from which part of the steps, from 0 to 1 (0)"
+    )
+    parser.add_argument(
+        "--control-end", metavar="X", help="until which part of the steps, from 0 to 1 (0.9)"
+    )
+    parser.add_argument(
+        "--canny-low", metavar="N", help="lower threshold of the outlines of a picture (100)"
+    )
+    parser.add_argument(
+        "--canny-high", metavar="N", help="upper threshold of the outlines of a picture (200)"
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder to write into")
     _add_model_options(parser)
     parser.set_defaults(run=_generate)
@@ -159,10 +177,16 @@ def _generate(options: argparse.Namespace) -> None:
         num_images=options.num_images,
         seed=options.seed,
         num_steps=options.steps,
+        control_strength=options.control_strength,
+        control_start=options.control_start,
+        control_end=options.control_end,
+        canny_low=options.canny_low,
+        canny_high=options.canny_high,
     )
     from studio.generate import generate
 
-    generate(config, brief, Path(options.out).expanduser())
+    sketch = Path(options.sketch).expanduser() if options.sketch else None
+    generate(config, brief, Path(options.out).expanduser(), sketch=sketch)
 
 
 def _port(text: str | None) -> int | None:

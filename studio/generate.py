@@ -19,10 +19,11 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from studio.application import Studio
+from studio.application import Studio, control_kinds_on_disk
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
+from studio.control import check_kinds, control_settings
 from studio.data_folder import storage_error
 from studio.durations import about
 from studio.engine.layout import check_folder
@@ -34,6 +35,8 @@ from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.model_card import ModelCard
 from studio.presets import load_presets
+from studio.sketch import read_picture_file
+from studio.terms import LOCAL_OWNER
 from studio.verdict import Release
 
 POLL_SECONDS = 0.1
@@ -47,8 +50,11 @@ def generate(
     card: ModelCard | None = None,
     load: LoadModel | None = None,
     lines: TextIO | None = None,
+    sketch: Path | None = None,
 ) -> list[Path]:
     """Draw `brief` with `config`'s model into `out`; the files written.
+
+    The outlines of the picture file `sketch`, where there is one, are followed.
 
     One JSON line per picture goes to `lines` (standard output), a progress bar to standard error.
     `card` and `load` are as in `Studio.open`.
@@ -59,8 +65,15 @@ def generate(
     """
     lines = lines or sys.stdout
     # A mistake is told at once, before anything is loaded.
+    is_on_disk = load is None
     card = card or check_folder(config.model)
     compose(brief, load_presets(), card, max_num_images=config.max_num_images)
+    picture = None
+    if sketch is not None:
+        control_settings(brief)
+        if is_on_disk:
+            check_kinds(control_kinds_on_disk(config, card), card.name)
+        picture = read_picture_file(sketch)
     _prepare(out)
     with _temporary_folder() as data_dir:
         models_dir = config.models_dir or config.data_dir
@@ -71,6 +84,9 @@ def generate(
         )
         with Studio.open(private, card=card, load=load) as studio:
             studio.wait_until_ready()
+            if picture is not None:
+                digest = studio.sketches.keep(LOCAL_OWNER, picture)
+                brief = dataclasses.replace(brief, sketch=digest)
             job = studio.submit(brief)
             return _follow(studio, job.id, out, lines)
 

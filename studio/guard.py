@@ -19,7 +19,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 2**20
-"""The form is text; nothing is uploaded."""
+"""The form is text."""
+
+MAX_BODY_BYTES_OF = {"/sketches": 20 * 2**20}
+"""Paths to which pictures are sent."""
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -56,11 +59,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = refuse(scope, self._max_body_bytes)
+        max_body_bytes = MAX_BODY_BYTES_OF.get(scope.get("path", ""), self._max_body_bytes)
+        refusal = refuse(scope, max_body_bytes)
         if refusal is not None:
             await _answer(send, *refusal)
             return
-        exchange = _Exchange(receive, send, self._max_body_bytes)
+        exchange = _Exchange(receive, send, max_body_bytes)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except TooLong:
@@ -138,7 +142,10 @@ def _with_headers(headers: Any) -> list[tuple[bytes, bytes]]:
 
 
 def _too_long(max_body_bytes: int) -> tuple[int, str]:
-    return 413, f"That is more than the studio takes at once ({max_body_bytes // 2**10} KiB)."
+    most = f"{max_body_bytes // 2**10} KiB"
+    if max_body_bytes >= 10 * 2**20:
+        most = f"{max_body_bytes // 2**20} MiB"
+    return 413, f"That is more than the studio takes at once ({most})."
 
 
 async def _answer(send: Send, status: int, sentence: str) -> None:

@@ -36,7 +36,8 @@ class Job:
     """One row of the queue. Times are Unix seconds; `attempts` counts how often it was started.
 
     A job that `is_stopping` ends when the pictures begun so far are done. `skipped` are the indices
-    of the pictures that were left out on request.
+    of the pictures that were left out on request. A draft is a quick look: its picture is kept in
+    memory only. Jobs with the same `group_id` were asked for together, as variants.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Job:
     deadline_at: float | None = None
     is_stopping: bool = False
     skipped: tuple[int, ...] = ()
+    is_draft: bool = False
+    group_id: str | None = None
 
     @property
     def terms(self) -> Terms:

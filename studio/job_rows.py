@@ -48,7 +48,10 @@ class JobRows(Tables):
         limit: int = 50,
         before: str | None = None,
     ) -> list[Job]:
-        """Jobs, the newest first; `before` is the last id of the page that came before this one."""
+        """Jobs, the newest first, without drafts.
+
+        `before` is the last id of the page that came before this one.
+        """
         # A query for each status, since each then follows an index: few active jobs among many
         # finished ones, which is what a page asks for every second, are found without a search.
         wanted = [None] if statuses is None else sorted(set(statuses))
@@ -58,12 +61,50 @@ class JobRows(Tables):
             rows: list[dict[str, Any]] = []
             for status in wanted:
                 page = Page("jobs").keep("owner = ?", owner).keep("status = ?", status)
-                page.keep("number < ?", number)
+                page.keep("number < ?", number).keep("is_draft = ?", 0)
                 rows += db.query(page.sql, [*page.parameters, limit])
             rows.sort(key=lambda row: -row["number"])
             return [job_of_row(row) for row in rows[:limit]]
 
         return self._read(work)
+
+    def group(self, group_id: str, *, owner: str | None = None) -> list[Job]:
+        """The jobs that were asked for together, in that order; none where there is no such group.
+
+        `owner` filters as in `job`.
+        """
+        condition = "" if owner is None else " AND owner = ?"
+        parameters = [group_id] if owner is None else [group_id, owner]
+        sql = f"SELECT * FROM jobs WHERE group_id = ?{condition} ORDER BY number"
+        return [job_of_row(row) for row in self._rows(sql, *parameters)]
+
+    def active_drafts(self, owner: str) -> list[str]:
+        """The ids of the drafts of `owner` that wait or run."""
+        rows = self._rows(
+            "SELECT id FROM jobs WHERE owner = ? AND is_draft AND status IN ('queued', 'running')",
+            owner,
+        )
+        return [row["id"] for row in rows]
+
+    def forget_drafts(self, owner: str | None = None, *, older_than: float = 9e999) -> int:
+        """Delete the rows of drafts, of everybody or of one owner, that were over by then.
+
+        `older_than` is in Unix seconds; left out, drafts that are not over go too. Returns how many
+        there were.
+        """
+        conditions = "is_draft"
+        parameters: list[str | float] = []
+        if owner is not None:
+            conditions, parameters = f"{conditions} AND owner = ?", [owner]
+        if older_than < 9e999:
+            conditions, parameters = f"{conditions} AND finished_at < ?", [*parameters, older_than]
+
+        def work(db: Database) -> int:
+            ids = f"SELECT id FROM jobs WHERE {conditions}"
+            db.execute(f"DELETE FROM events WHERE job_id IN ({ids})", parameters)
+            return int(db.execute(f"DELETE FROM jobs WHERE {conditions}", parameters).rowcount)
+
+        return self._write(work)
 
     def missing_indices(self, job_id: str) -> list[int]:
         """Which pictures of the job are still to be drawn: neither kept nor skipped."""

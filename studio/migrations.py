@@ -134,11 +134,20 @@ def m0004_terms(db: Database) -> None:
     table.create_index(["status", "owner"])
 
 
+def m0060_drafts_and_groups(db: Database) -> None:
+    """Which jobs are quick drafts, and which were asked for together."""
+    db.table("jobs").add_column("is_draft", int, not_null_default=0)
+    db.table("jobs").add_column("group_id", str)
+    db.execute("CREATE INDEX idx_jobs_group ON jobs (group_id, number) WHERE group_id IS NOT NULL")
+    db.execute("CREATE INDEX idx_jobs_drafts ON jobs (owner, number) WHERE is_draft")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m0001_jobs,
     m0002_images,
     m0003_events,
     m0004_terms,
+    m0060_drafts_and_groups,
 )
 
 

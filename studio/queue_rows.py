@@ -160,11 +160,12 @@ class QueueRows(Tables):
         """How many jobs wait, of everybody or of one owner."""
         return self._read(lambda db: num_queued(db, owner))
 
-    def num_active(self) -> int:
-        """How many jobs wait or run."""
-        return self._read(
-            lambda db: count(db, "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')")
-        )
+    def num_active(self, owner: str | None = None) -> int:
+        """How many jobs wait or run; of one owner, without drafts."""
+        sql = "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')"
+        if owner is None:
+            return self._read(lambda db: count(db, sql))
+        return self._read(lambda db: count(db, f"{sql} AND owner = ? AND NOT is_draft", owner))
 
     def num_ahead(self, job_id: str) -> int:
         """How many active jobs came before this one, and go before it by class.

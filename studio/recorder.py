@@ -18,14 +18,14 @@ import time
 from collections.abc import Callable
 
 from studio import __version__
-from studio.errors import Conflict, StudioError
-from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Skipped
+from studio.errors import Conflict, GenerationFailed, StudioError
+from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Pixels, Skipped
 from studio.image_record import ImageRecord
 from studio.job import Job
 from studio.model_card import ModelCard
 from studio.pictures import Pictures
 from studio.store import Store
-from studio.verdict import unscreened_verdict
+from studio.verdict import Release, unscreened_verdict
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes down what `record` is given. `on_recorded` is called after each event is safe.
 
-    `cancel` stops a job whose pictures cannot be kept.
+    `keep_draft` takes the picture of a draft, which has neither file nor row. `cancel` stops a job
+    whose pictures cannot be kept.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Recorder:
         card: ModelCard,
         cancel: Callable[[str], None],
         on_recorded: Callable[[Event], None],
+        keep_draft: Callable[[str, Pixels], None] = lambda job_id, pixels: None,
     ) -> None:
         self._store = store
         self._pictures = pictures
         self._card = card
+        self._keep_draft = keep_draft
         self._cancel = cancel
         self._on_recorded = on_recorded
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -103,6 +106,13 @@ class Recorder:
         if not job.status.is_active or event.index not in self._store.missing_indices(job.id):
             return  # cancelled or skipped meanwhile, or drawn before: nobody waits for it
         verdict = unscreened_verdict(is_closed_world=self._card.is_closed_world)
+        if job.is_draft:
+            if verdict.release is not Release.RELEASED:
+                raise GenerationFailed(
+                    "This draft is held back: press Generate, and a reviewer will look at it."
+                )
+            self._keep_draft(job.id, event.pixels)
+            return
         # The same name if a crash makes us draw it again: the file then replaces its orphan.
         image_id = f"{job.id}{event.index:02x}"
         digest, path = self._pictures.save(

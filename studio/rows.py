@@ -42,6 +42,7 @@ def job_of_row(row: Mapping[str, Any]) -> Job:
     values["status"] = JobStatus(row["status"])
     values["service_class"] = ServiceClass(row["service_class"])
     values["is_stopping"] = bool(row["is_stopping"])
+    values["is_draft"] = bool(row["is_draft"])
     values["skipped"] = tuple(json.loads(row["skipped"]))
     return Job(**values)
 

@@ -27,6 +27,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from studio.application import Studio
 from studio.config import Config
+from studio.create_routes import add_create_routes
 from studio.engine.manager import State
 from studio.errors import BadConfig, NotFound, PortInUse, StudioError, Unavailable
 from studio.file_names import slug
@@ -76,9 +77,13 @@ def create_app(studio: Studio) -> FastAPI:
             return Response(status_code=204, headers=headers)
         return Response(content, media_type="image/png", headers=headers)
 
+    add_create_routes(app, studio)
+
     # Whatever else is asked for below these names must not reach Gradio's file routes.
     @app.get("/pictures/{rest:path}")
     @app.get("/previews/{rest:path}")
+    @app.get("/drafts/{rest:path}")
+    @app.get("/sketches/{rest:path}")
     def nothing(rest: str) -> Response:
         raise NotFound("There is no such picture.")
 

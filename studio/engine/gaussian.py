@@ -49,6 +49,9 @@ class GaussianDenoiser:
 
     With x_t = α x₀ + σ ε (Karras et al. 2022, eq. 3, in variance-preserving form). `step_seconds`
     makes a pass take that long, for trying out queues and progress.
+
+    A control image moves μ of its row, place by place, towards white: by its strength where an
+    outline is, by nothing where none is.
     """
 
     def __init__(self, step_seconds: float = 0.0) -> None:
@@ -60,10 +63,22 @@ class GaussianDenoiser:
         if self._step_seconds:
             time.sleep(self._step_seconds)
         alpha_squared = self._alphas_cumprod[rows.timestep.round().long()].view(-1, 1, 1, 1)
-        mean = rows.text_embeds[:, :, None, None]
+        mean = _controlled(rows.text_embeds[:, :, None, None], rows)
         sigma_squared = 1 - alpha_squared
         residual = rows.latents - alpha_squared.sqrt() * mean
         return sigma_squared.sqrt() * residual / (alpha_squared * SPREAD**2 + sigma_squared)
+
+
+def _controlled(mean: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """μ `[R, C, 1, 1]`, or `[R, C, h, w]` where a row follows a control image."""
+    if not rows.controls:
+        return mean
+    mean = mean.expand(-1, -1, *rows.latents.shape[2:]).clone()
+    for control in rows.controls:
+        images = torch.nn.functional.adaptive_max_pool2d(control.images, rows.latents.shape[2:])
+        outline = (images * control.scales[:, None, None, None]).clamp(0, 1)
+        mean[control.indices] += outline * (1 - mean[control.indices])
+    return mean
 
 
 class GaussianDecoder:
@@ -77,7 +92,7 @@ class GaussianDecoder:
         return pixels
 
 
-def gaussian_model(*, step_seconds: float = 0.0) -> Model:
+def gaussian_model(*, step_seconds: float = 0.0, follows_sketches: bool = True) -> Model:
     """The closed-form model, complete: encoder, denoiser, decoder and card."""
     return Model(
         card=ModelCard(
@@ -108,4 +123,5 @@ def gaussian_model(*, step_seconds: float = 0.0) -> Model:
         },
         num_channels=NUM_CHANNELS,
         vae_scale_factor=8,
+        control_kinds=frozenset({"canny"} if follows_sketches else ()),
     )

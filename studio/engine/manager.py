@@ -168,6 +168,11 @@ class Manager:
 
         self._thread.post(command)
 
+    def control_kinds(self) -> frozenset[str] | None:
+        """The kinds of control image the model follows; `None` while it is not loaded."""
+        serving = self._thread.serving
+        return serving[0].model.control_kinds if serving else None
+
     def picture_seconds(self, request: Request) -> float | None:
         """Seconds this device takes for one picture by itself, at its present pace.
 
