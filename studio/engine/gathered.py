@@ -1,11 +1,13 @@
 """`Gathered`: the tensors of the samples of one batch side by side, kept while the batch stays.
 
-What does not change from step to step (embeddings, sizes, guidance) is stacked once; latents stay
-stacked too, and each sample's own are views of them, as long as the same samples run together.
+What does not change from step to step (embeddings, sizes, guidance) is stacked once, and so are the
+numbers of all steps to come; latents stay stacked too, and each sample's own are views of them, as
+long as the same samples run together.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -20,7 +22,8 @@ from studio.engine.state import State
 class Gathered:
     """n samples of one bucket as R rows: one row each, or two (unconditional first) with guidance.
 
-    Made anew whenever the samples of a batch are not those of the batch before.
+    Made anew whenever the samples of a batch are not those of the batch before: so all of them take
+    their steps together, and one counter tells where each is.
     """
 
     def __init__(self, samples: Sequence[Sample], states: Sequence[State]) -> None:
@@ -30,45 +33,42 @@ class Gathered:
         self._loras = samples[0].request.loras
         self._device = states[0].latents.device
         self._latents: torch.Tensor | None = None
-        self._schedules = [state.schedule for state in states if state.schedule is not None]
-        # With a schedule each, all steps of the batch are taken in a few tensor operations.
-        self._is_linear = len(self._schedules) == len(states)
 
         conditions = [condition for state in states for condition in state.conditions]
         self._hidden_states = torch.stack([condition.hidden_states for condition in conditions])
         self._pooled = torch.stack([condition.pooled for condition in conditions])
         num_rows = [len(state.conditions) for state in states]
-        self._num_rows = self._on_device(num_rows)
         self._first_row = [0, *itertools.accumulate(num_rows)]
+        # Which sample each row is of.
+        self._sample_of = self._on_device(
+            [index for index, rows in enumerate(num_rows) for _ in range(rows)]
+        )
         time_ids = torch.stack([state.time_ids for state in states])
         self._time_ids = self._by_row(time_ids)
         # A sample's conditional row is its last; its first, with guidance, is the unconditional.
         self._first = self._on_device(self._first_row[:-1])
-        self._last = self._first + self._num_rows - 1
+        self._last = self._on_device([row - 1 for row in self._first_row[1:]])
         scales = [sample.request.guidance_scale for sample in samples]
         self._guidance_scale = self._on_device(scales).view(-1, 1, 1, 1)
         self._has_guidance = max(num_rows) > 1
         self._controls: dict[tuple[int, ...], tuple[ControlRows, ...]] = {(): ()}
+        self._steps = self._steps_to_come(samples)
 
     def rows(self, samples: Sequence[Sample], controlled: tuple[int, ...] = ()) -> Rows:
         """The input of the next forward pass; `controlled` samples follow their control image."""
-        evaluations = [sample.evaluation for sample in samples]
-        timesteps = [
-            state.timestep(evaluation)
-            for state, evaluation in zip(self.states, evaluations, strict=True)
-        ]
-        if self._is_linear:
-            latents = self._stacked() * self._coefficients(evaluations, SCALE)
+        if self._steps is not None:
+            numbers, timesteps = self._steps.at(samples)
+            latents = self._stacked() * numbers[SCALE]
         else:
-            latents = torch.stack(
-                [
-                    state.model_input(evaluation)
-                    for state, evaluation in zip(self.states, evaluations, strict=True)
-                ]
+            evaluations = [sample.evaluation for sample in samples]
+            pairs = list(zip(self.states, evaluations, strict=True))
+            timesteps = self._by_row(
+                self._on_device([state.timestep(evaluation) for state, evaluation in pairs])
             )
+            latents = torch.stack([state.model_input(evaluation) for state, evaluation in pairs])
         return Rows(
             latents=self._by_row(latents),
-            timestep=self._by_row(self._on_device(timesteps)),
+            timestep=timesteps,
             encoder_hidden_states=self._hidden_states,
             text_embeds=self._pooled,
             time_ids=self._time_ids,
@@ -81,12 +81,11 @@ class Gathered:
     ) -> dict[int, Exception]:
         """One step of every sample from the output `[R, C, h, w]`; those it failed for, and how."""
         combined = self._guided(model_output)
-        if self._is_linear:
-            evaluations = [sample.evaluation for sample in samples]
-            table = self._coefficients(evaluations, slice(None))
+        if self._steps is not None:
+            numbers, _ = self._steps.at(samples)
             before = self._stacked()
-            latents = table[NEXT_X] * before + table[NEXT_O] * combined
-            clean = table[CLEAN_X] * before + table[CLEAN_O] * combined
+            latents = numbers[NEXT_X] * before + numbers[NEXT_O] * combined
+            clean = numbers[CLEAN_X] * before + numbers[CLEAN_O] * combined
             for state, own_latents, own_clean in zip(self.states, latents, clean, strict=True):
                 state.latents, state.clean = own_latents, own_clean
             self._latents = latents
@@ -111,14 +110,22 @@ class Gathered:
             self._latents = torch.stack([state.latents for state in self.states])
         return self._latents
 
-    def _coefficients(self, evaluations: Sequence[int], columns: int | slice) -> torch.Tensor:
-        """Columns of the schedules' numbers at these evaluations, `[…, n, 1, 1, 1]`."""
-        picked = [
-            schedule.coefficients[evaluation]
-            for schedule, evaluation in zip(self._schedules, evaluations, strict=True)
-        ]
-        table = torch.stack(picked, dim=1)[columns]
-        return table.view(*table.shape, 1, 1, 1).to(self._device)
+    def _steps_to_come(self, samples: Sequence[Sample]) -> _StepsToCome | None:
+        """With a schedule each, all steps of the batch are taken in a few tensor operations."""
+        schedules = [state.schedule for state in self.states if state.schedule is not None]
+        if len(schedules) < len(samples):
+            return None
+        firsts = [sample.evaluation for sample in samples]
+        pairs = list(zip(schedules, firsts, strict=True))
+        # Who has the fewest steps left leaves the batch with its last, and another is gathered.
+        num = min(schedule.num_evaluations - first for schedule, first in pairs)
+        numbers = torch.stack([one.coefficients[first : first + num] for one, first in pairs], -1)
+        timesteps = torch.tensor([one.timesteps[first : first + num] for one, first in pairs])
+        return _StepsToCome(
+            first=firsts[0],
+            numbers=numbers.to(self._device)[..., None, None, None],
+            timesteps=timesteps.to(self._device)[self._sample_of].T.contiguous(),
+        )
 
     def _guided(self, output: torch.Tensor) -> torch.Tensor:
         """Guidance combined, `[n, C, h, w]` (Ho & Salimans 2022, eq. 6)."""
@@ -129,7 +136,7 @@ class Gathered:
         return first + self._guidance_scale * (last - first)
 
     def _by_row(self, by_sample: torch.Tensor) -> torch.Tensor:
-        return by_sample.repeat_interleave(self._num_rows, dim=0)
+        return by_sample[self._sample_of]
 
     def _control_rows(
         self, samples: Sequence[Sample], controlled: tuple[int, ...]
@@ -169,3 +176,19 @@ class Gathered:
 
     def _on_device(self, values: Sequence[float]) -> torch.Tensor:
         return torch.tensor(values, device=self._device)
+
+
+@dataclasses.dataclass(frozen=True)
+class _StepsToCome:
+    """Of E evaluations from `first` (of the first sample) on: the columns of the n samples'
+    `LinearSchedule.coefficients`, `[E, 5, n, 1, 1, 1]`, and the timesteps of the R rows, `[E, R]`.
+    """
+
+    first: int
+    numbers: torch.Tensor
+    timesteps: torch.Tensor
+
+    def at(self, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Numbers and timesteps of the evaluation at which the samples are."""
+        index = samples[0].evaluation - self.first
+        return self.numbers[index], self.timesteps[index]
