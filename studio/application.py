@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
-from studio.events import Cancelled, Event, Failed, Finished, Started, Stepped
+from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Started, Stepped
 from studio.groups import Groups
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
@@ -47,6 +48,7 @@ from studio.recorder import Recorder
 from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
+from studio.watch import Sources, Watch
 
 if TYPE_CHECKING:
     from studio.engine.model import Model
@@ -122,6 +124,19 @@ class Studio:
             keep_draft=self.drafts.keep,
             cancel=self._manager.cancel,
             on_recorded=self._recorded,
+            on_screened=lambda *facts: self.watch.screened(*facts),
+            on_trouble=lambda *facts: self.watch.trouble(*facts),
+        )
+        self.watch = Watch(
+            config,
+            Sources(
+                health=lambda: self.health,
+                facts=lambda: self._manager.facts,
+                counts=store.counts,
+                free_disk_bytes=lambda: shutil.disk_usage(config.data_dir).free,
+                needs_screening=lambda: not card.is_closed_world,
+                has_classifier=lambda: False,
+            ),
         )
 
     @classmethod
@@ -151,6 +166,7 @@ class Studio:
             studio = cls(config, card=card, presets=presets, store=store, load=load)
             studio._pictures.remove_leftovers()
             studio._recorder.start()
+            studio.watch.start()
             if is_started:
                 studio.start()
             try:
@@ -177,6 +193,7 @@ class Studio:
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._recorder.close()
         self._store.put_back_running()
+        self.watch.close()
 
     def start(self) -> None:
         """Begin loading the model; only for a studio opened without `is_started`, and only once."""
@@ -235,10 +252,15 @@ class Studio:
             BadInput: a field or a term cannot be used, or the device could never draw it.
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
-        terms = checked_terms(
-            owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
-        )
-        job = self._admission.admit(brief, terms, is_draft=is_draft, group_id=group_id)
+        try:
+            terms = checked_terms(
+                owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
+            )
+            job = self._admission.admit(brief, terms, is_draft=is_draft, group_id=group_id)
+        except StudioError as error:
+            self.watch.refused(error)
+            raise
+        self.watch.submitted(job)
         self._board.notify()
         self._dispatcher.fill()
         return job
@@ -256,6 +278,7 @@ class Studio:
         with contextlib.suppress(Conflict):
             if not after_picture:
                 self._store.mark_cancelled(job_id)
+                self.watch.cancelled(job_id)
             else:
                 is_begun = self._store.mark_stopping(job_id)
         stop = self._manager.stop_after_picture if is_begun else self._manager.cancel
@@ -293,6 +316,7 @@ class Studio:
     def retry(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
         """Queue a failed or cancelled job again; only its missing pictures are drawn."""
         job = self._store.retry(job_id, owner=owner)
+        self.watch.submitted(job)
         self._board.notify()
         self._dispatcher.fill()
         return job
@@ -376,10 +400,13 @@ class Studio:
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
             self._begin(event.job_id)
+            self.watch.started(event.job_id)
         elif isinstance(event, Stepped):
             if not self.card.is_closed_world:  # unscreened: a preview would show what may be held
                 event = dataclasses.replace(event, preview=None)
         else:
+            if isinstance(event, PictureFinished):
+                self.watch.drawn(event)
             self._recorder.record(event)
             return  # the board hears of it when it is on disk, or a face would find nothing there
         self._board.update(event)
@@ -393,16 +420,18 @@ class Studio:
         except Conflict:
             raise
         except StudioError as error:  # no room on the disk: not the engine's fault
-            self._recorder.record(Failed(job_id=job_id, message=str(error)))
+            self._recorder.record(Failed(job_id=job_id, message=str(error), cause="storage"))
             raise Conflict(str(error)) from error
 
     def _recorded(self, event: Event) -> None:
         """In the recorder's thread: an event is on disk."""
         if isinstance(event, Finished | Failed | Cancelled):
             self._dispatcher.release(event.job_id)
+        self.watch.recorded(event)
         self._board.update(event)
 
     def _hand(self, job: Job, indices: Sequence[int]) -> None:
+        self.watch.handed(job)
         self._manager.submit(job.id, job.request, indices, terms=job.terms)
 
 

@@ -78,6 +78,18 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="asked to stop by SIGTERM, finish the pictures begun for at most N seconds (0) and be "
         "gone at most 15 s later; the rest stays in the queue",
     )
+    parser.add_argument(
+        "--log-level",
+        metavar="L",
+        help="what is worth a line in the log: debug, info, warning or error (info); only debug "
+        "writes prompts",
+    )
+    parser.add_argument(
+        "--log-file",
+        metavar="PATH",
+        help="where log lines go, as JSON (logs/studio.jsonl in the data folder); - is standard "
+        "error",
+    )
     _add_model_options(parser)
     parser.set_defaults(run=_serve)
 
@@ -153,6 +165,8 @@ def _serve(options: argparse.Namespace) -> None:
         port=_port(options.port),
         data_dir=options.data_dir,
         drain_seconds=_seconds(options.drain_seconds),
+        log_level=options.log_level,
+        log_file=options.log_file,
         model=options.model,
         precision=options.precision,
         backend=options.backend,

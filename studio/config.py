@@ -45,7 +45,10 @@ class Config:
     `models_dir` is where the names of models are kept: the data folder where it is left out.
     `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
     the disk: below it no job is accepted. `max_queued_per_owner` keeps one person from filling the
-    queue. Asked to stop, the server finishes the pictures begun for at most `drain_seconds`.
+    queue. The machine is looked at every `watch_seconds`, 0 watches nothing; cards are held against
+    `temperature_limit` degrees Celsius. `traces` is where spans go (see `tracing`);
+    `log_file` is where log lines do, "-" for standard error, the data folder where it is empty.
+    Asked to stop, the server finishes the pictures begun for at most `drain_seconds`.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
@@ -62,6 +65,11 @@ class Config:
     max_queued_per_owner: int = 5_000
     max_num_images: int = 16
     min_free_bytes: int = 64 * 2**20
+    watch_seconds: int = 2
+    temperature_limit: int = 85
+    traces: str = ""
+    log_level: str = "info"
+    log_file: str = ""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -132,4 +132,12 @@ class PortInUse(SetupError):
 
 
 class GenerationFailed(StudioError):
-    """The engine could not draw a picture; the message says why."""
+    """The engine could not draw a picture; the message says why, `cause` in one word.
+
+    Causes are few and fixed, since they are counted: "model", "not_a_number", "no_memory",
+    "engine", "storage", "studio".
+    """
+
+    def __init__(self, message: str, *, cause: str = "model") -> None:
+        super().__init__(message)
+        self.cause = cause

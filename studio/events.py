@@ -49,7 +49,10 @@ class Stepped(Event):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PictureFinished(Event):
-    """Picture `index` is drawn. `seconds` run from its first step to its pixels."""
+    """Picture `index` is drawn.
+
+    `seconds` run from its first step to its pixels; the last `decode_seconds` of them are decoding.
+    """
 
     index: int
     seed: int
@@ -59,6 +62,7 @@ class PictureFinished(Event):
     precision: str
     model_name: str
     model_digest: str
+    decode_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,9 +79,13 @@ class Finished(Event):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Failed(Event):
-    """At least one picture of the job could not be drawn; the others are finished."""
+    """At least one picture of the job could not be drawn; the others are finished.
+
+    `cause` is one of `GenerationFailed`'s.
+    """
 
     message: str
+    cause: str = "model"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

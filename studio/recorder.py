@@ -18,14 +18,14 @@ import time
 from collections.abc import Callable
 
 from studio import __version__
-from studio.errors import Conflict, GenerationFailed, StudioError
+from studio.errors import Conflict, GenerationFailed, StorageFull, StudioError
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Pixels, Skipped
 from studio.image_record import ImageRecord
 from studio.job import Job
 from studio.model_card import ModelCard
 from studio.pictures import Pictures
 from studio.store import Store
-from studio.verdict import Release, unscreened_verdict
+from studio.verdict import Release, Verdict, unscreened_verdict
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class Recorder:
     """Writes down what `record` is given. `on_recorded` is called after each event is safe.
 
     `keep_draft` takes the picture of a draft, which has neither file nor row. `cancel` stops a job
-    whose pictures cannot be kept.
+    whose pictures cannot be kept. `on_screened` is told job, index, verdict and seconds,
+    `on_trouble` the kind, the sentence and the job.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Recorder:
         cancel: Callable[[str], None],
         on_recorded: Callable[[Event], None],
         keep_draft: Callable[[str, Pixels], None] = lambda job_id, pixels: None,
+        on_screened: Callable[[str, int, Verdict, float], None] = lambda *_: None,
+        on_trouble: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._pictures = pictures
@@ -53,6 +56,8 @@ class Recorder:
         self._keep_draft = keep_draft
         self._cancel = cancel
         self._on_recorded = on_recorded
+        self._on_screened = on_screened
+        self._on_trouble = on_trouble
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
@@ -76,7 +81,8 @@ class Recorder:
             except Conflict:
                 pass  # the job was closed meanwhile: cancelled, or failed for want of room
             except StudioError as error:
-                is_told = self._give_up(event, str(error))
+                cause = "storage" if isinstance(error, StorageFull) else "studio"
+                is_told = self._give_up(event, str(error), cause)
             except Exception:
                 log.exception("an event of job %s could not be recorded", event.job_id)
                 is_told = self._give_up(
@@ -105,7 +111,9 @@ class Recorder:
         job = self._store.job(event.job_id)
         if not job.status.is_active or event.index not in self._store.missing_indices(job.id):
             return  # cancelled or skipped meanwhile, or drawn before: nobody waits for it
+        began = time.perf_counter()
         verdict = unscreened_verdict(is_closed_world=self._card.is_closed_world)
+        self._on_screened(job.id, event.index, verdict, time.perf_counter() - began)
         if job.is_draft:
             if verdict.release is not Release.RELEASED:
                 raise GenerationFailed(
@@ -141,11 +149,12 @@ class Recorder:
             )
         )
 
-    def _give_up(self, event: Event, message: str) -> bool:
+    def _give_up(self, event: Event, message: str, cause: str = "studio") -> bool:
         """Close a job whose result cannot be kept, and say whether its row could be written.
 
         It can be retried; finished pictures stay.
         """
+        self._on_trouble(cause, message, event.job_id)
         is_written = True
         try:
             self._store.mark_failed(event.job_id, message)

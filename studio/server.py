@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from types import FrameType
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
@@ -32,7 +33,12 @@ from studio.engine.manager import State
 from studio.errors import BadConfig, NotFound, PortInUse, StudioError, Unavailable
 from studio.file_names import slug
 from studio.guard import MAX_BODY_BYTES, Guard
+from studio.logs import logging_to
 from studio.ui.page import build_page, page_looks
+from studio.watch_routes import add_watch_routes
+
+LOG_FILE = "logs/studio.jsonl"
+"""Where log lines go unless told otherwise, in the data folder."""
 
 SHUTDOWN_SECONDS = 2
 """How long open connections are waited for. The page holds one open all the time."""
@@ -78,6 +84,7 @@ def create_app(studio: Studio) -> FastAPI:
         return Response(content, media_type="image/png", headers=headers)
 
     add_create_routes(app, studio)
+    add_watch_routes(app, studio)
 
     # Whatever else is asked for below these names must not reach Gradio's file routes.
     @app.get("/pictures/{rest:path}")
@@ -100,6 +107,7 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
     say = tell or (lambda line: print(line, file=sys.stderr, flush=True))
     with (
         listen(config.host, config.port) as listener,
+        _logging(config),
         Studio.open(config, is_started=False) as studio,
     ):
         server = _Server(uvicorn_config(create_app(studio)), studio)
@@ -115,6 +123,14 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _logging(config: Config) -> AbstractContextManager[None]:
+    """Log lines, to where the settings say."""
+    if config.log_file:
+        return logging_to(config.log_file, config.log_level)
+    path = config.data_dir / LOG_FILE
+    return logging_to(path, config.log_level, folder=config.data_dir)
 
 
 class _Server(uvicorn.Server):

@@ -14,11 +14,12 @@ from studio.job_rows import JobRows
 from studio.migrations import migrate
 from studio.queue_rows import QueueRows
 from studio.tables import wrap
+from studio.watch_rows import WatchRows
 
 DATABASE_NAME = "studio.db"
 
 
-class Store(QueueRows, JobRows, ImageRows):
+class Store(QueueRows, JobRows, ImageRows, WatchRows):
     """The database of one data folder. Safe to share between threads; made by `open`."""
 
     def __init__(self, lock: FolderLock, file: DatabaseFile) -> None:

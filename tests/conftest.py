@@ -49,6 +49,7 @@ class Served:
 
     studio: Studio
     address: str
+    stop: Callable[[], None]
 
 
 Serve = Callable[[Studio], Served]
@@ -109,11 +110,15 @@ def serving(studio: Studio) -> Iterator[Served]:
         server = uvicorn.Server(uvicorn_config(create_app(studio)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
         thread.start()
-        try:
-            yield Served(studio, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        finally:
+
+        def stop() -> None:
             server.should_exit = True
             thread.join(WAIT_SECONDS)
+
+        try:
+            yield Served(studio, f"http://127.0.0.1:{listener.getsockname()[1]}", stop)
+        finally:
+            stop()
 
 
 @pytest.fixture(scope="session")

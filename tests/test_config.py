@@ -34,6 +34,11 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "max_queued_jobs": 5,
         "max_num_images": 6,
         "min_free_bytes": 7,
+        "watch_seconds": 8,
+        "temperature_limit": 80,
+        "traces": "spans.jsonl",
+        "log_level": "debug",
+        "log_file": "-",
     }
     assert set(values) == {field.name for field in dataclasses.fields(Config)}
     environ = {f"VITRINE_{name.upper()}": str(value) for name, value in values.items()}

@@ -59,7 +59,8 @@ class Engine:
     raise `Conflict` on `Started` to say that the job is no longer wanted.
 
     `pace` is how long passes take lately beside `times`. `at_work` are the jobs in the model's
-    hands: should the thread die, they are the suspects.
+    hands: should the thread die, they are the suspects. Of the passes so far `num_rows` were run
+    and `num_places` would have been worth filling; `busy_seconds` went into turns.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Engine:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = StageClock()
-        self.num_steps = 0
+        self.num_steps = self.num_rows = self.num_places = 0
+        self.busy_seconds = 0.0
         self.num_out_of_memory = 0
         self.at_work: frozenset[str] = frozenset()
         self.pace = 1.0
@@ -100,9 +102,19 @@ class Engine:
         return tuple(self._flights)
 
     @property
+    def num_jobs(self) -> int:
+        """Jobs in flight."""
+        return len(self._flights)
+
+    @property
     def num_held(self) -> int:
         """Samples that hold tensors."""
         return len(self._runner)
+
+    @property
+    def num_to_decode(self) -> int:
+        """Pictures that are denoised and wait for their pixels."""
+        return len(self._to_decode)
 
     @property
     def outstanding(self) -> tuple[Submission, ...]:
@@ -219,11 +231,18 @@ class Engine:
 
     def step(self) -> None:
         """One turn: one forward pass for one batch, then at most one picture decoded."""
+        began = time.perf_counter()
+        self._turn()
+        self.busy_seconds += time.perf_counter() - began
+
+    def _turn(self) -> None:
         with self.clock.host_stage("schedule"):
             batch = self._schedule()
         if batch is not None:
             failures = self._run(batch)
             self.num_steps += 1
+            self.num_rows += batch.num_rows
+            self.num_places += max(batch.num_rows, self._limits.limit(batch.bucket))
             self._limits.succeed(batch.bucket)
             previewed = self._due_for_preview(batch)
             for sample in batch.samples:
@@ -322,6 +341,7 @@ class Engine:
             self._to_decode.append(sample)
 
     def _decode(self, sample: Sample) -> None:
+        began = self._now()
         try:
             self.at_work = frozenset({sample.job_id})
             pixels = self._runner.decode(sample)
@@ -340,6 +360,7 @@ class Engine:
                 seed=sample.seed,
                 pixels=pixels,
                 seconds=self._now() - sample.started_at,
+                decode_seconds=self._now() - began,
                 backend=model.backend,
                 precision=model.precision,
                 model_name=model.card.name,
@@ -353,7 +374,8 @@ class Engine:
         message = str(error) if isinstance(error, GenerationFailed) else f"Drawing failed: {error}"
         log.warning("job %s picture %d: %s", sample.job_id, sample.index, message)
         flight = self._flights[sample.job_id]
-        flight.message = flight.message or message
+        if flight.message is None:
+            flight.message, flight.cause = message, getattr(error, "cause", "model")
         self._leave(sample)
 
     def _leave(self, sample: Sample) -> None:

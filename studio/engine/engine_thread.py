@@ -182,14 +182,18 @@ class EngineThread:
         self._deaths.note(dead.at_work or dead.job_ids)
         if self._deaths.is_hopeless:
             for job_id in dead.job_ids:
-                self._emit(Failed(job_id=job_id, message="The engine failed; see the log."))
+                self._emit(
+                    Failed(job_id=job_id, message="The engine failed; see the log.", cause="engine")
+                )
             self._fail("The engine keeps failing: see the log, then start the studio again.")
             return
         engine = self._new_engine()
         for submission in dead.outstanding:
             job_id = submission.job_id
             if self._deaths.is_poison(job_id):
-                self._emit(Failed(job_id=job_id, message=self._deaths.sentence(job_id)))
+                self._emit(
+                    Failed(job_id=job_id, message=self._deaths.sentence(job_id), cause="engine")
+                )
             else:
                 # Alone, so that the next death tells whose fault it is.
                 engine.take(submission, is_isolated=self._deaths.is_suspect(job_id))

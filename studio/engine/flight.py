@@ -26,6 +26,7 @@ class Submission:
     is_parked: bool = False
     num_drawn: int = 0
     message: str | None = None
+    cause: str = "model"
 
     @property
     def num_before(self) -> int:
@@ -34,7 +35,7 @@ class Submission:
 
 
 class Flight:
-    """`samples` are those not done; `message` is the first thing that went wrong.
+    """`samples` are those not done; `message` is the first thing that went wrong, for its `cause`.
 
     A flight that `is_stopped` was asked to end before all its pictures were begun; one that
     `is_parked` ends without a word, since the store has the rest of it.
@@ -49,6 +50,7 @@ class Flight:
         self.num_drawn = submission.num_drawn
         self.previewed_at: float | None = None
         self.message = submission.message
+        self.cause = submission.cause
         self._submission = submission
 
     def submission(self) -> Submission:
@@ -61,6 +63,7 @@ class Flight:
             is_parked=self.is_parked,
             num_drawn=self.num_drawn,
             message=self.message,
+            cause=self.cause,
         )
 
     def to_skip(self, index: int | None) -> Sample | None:
@@ -73,7 +76,7 @@ class Flight:
         """How it ended, once no sample is left; `None` where it has not, for all it knows."""
         job_id = self.job_id
         if self.message is not None:
-            return Failed(job_id=job_id, message=self.message)
+            return Failed(job_id=job_id, message=self.message, cause=self.cause)
         if self.is_stopped:
             return Cancelled(job_id=job_id)
         if self.is_parked:

@@ -10,6 +10,7 @@ the device.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.engine.engine_thread import EngineThread
+from studio.engine.facts import EngineFacts, facts_of
 from studio.engine.health import Health, State
 from studio.engine.setup import BACKENDS, NO_PATHS, LoadModel, Setup, no_control_images
 from studio.errors import NotReady
@@ -27,7 +29,7 @@ from studio.terms import Terms
 if TYPE_CHECKING:
     from studio.engine.engine import Engine
 
-__all__ = ["BACKENDS", "Health", "LoadModel", "Manager", "State"]
+__all__ = ["BACKENDS", "EngineFacts", "Health", "LoadModel", "Manager", "State"]
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,30 @@ class Manager:
     def engine(self) -> Engine | None:
         """The engine once it is warm, for reading its counters."""
         return self._thread.engine
+
+    @property
+    def facts(self) -> EngineFacts | None:
+        """What the engine has counted so far; `None` until it is warm."""
+        engine = self._thread.engine
+        return None if engine is None else facts_of(engine)
+
+    def give_back_memory(self, timeout_seconds: float) -> dict[str, int]:
+        """Give back, between two steps, the memory that nothing uses; see `devices.give_back`.
+
+        Raises:
+            NotReady: the engine is not warm, or did not come to it in time.
+        """
+        from studio.engine.devices import give_back
+
+        if not self.health.is_ready:
+            raise NotReady("The engine is not warm, so it holds nothing to give back: try later.")
+        device = self._thread.serving[0].model.device
+        answers: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()
+        self._thread.post(lambda engine: answers.put(give_back(device)))
+        try:
+            return answers.get(timeout=timeout_seconds)
+        except queue.Empty:
+            raise NotReady("The engine is in a long step: ask again when it is done.") from None
 
     def start(self) -> None:
         """Begin loading. Returns at once."""

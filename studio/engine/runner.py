@@ -128,7 +128,8 @@ class Runner:
             if len(samples) > 1:  # one by one, so that only the sample that cannot be run fails
                 todo += [(sample,) for sample in reversed(samples)]
                 continue
-            failures[samples[0].key] = GenerationFailed(problem.message)
+            cause = "no_memory" if problem.is_out_of_memory else "model"
+            failures[samples[0].key] = GenerationFailed(problem.message, cause=cause)
         return failures
 
     def preview(self, sample: Sample) -> Pixels | None:
@@ -141,7 +142,7 @@ class Runner:
         if state.clean is None:
             return None
         if not bool(state.clean.sum().isfinite()):
-            raise GenerationFailed(NOT_A_NUMBER)
+            raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
         return state.model.preview.decode(state.clean)
 
     def decode(self, sample: Sample) -> Pixels:
@@ -152,7 +153,7 @@ class Runner:
         """
         state = self._states[sample.key]
         if not bool(torch.isfinite(state.latents).all()):
-            raise GenerationFailed(NOT_A_NUMBER)
+            raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
         for is_last in (False, True):
             try:
                 with self._clock.stage("decode"):
@@ -161,7 +162,7 @@ class Runner:
                 if not is_out_of_memory(error):
                     raise
                 if is_last:
-                    raise GenerationFailed(NO_MEMORY) from None
+                    raise GenerationFailed(NO_MEMORY, cause="no_memory") from None
             release(state.model.device)  # and once more, with whatever could be given back
         raise AssertionError("unreachable")
 

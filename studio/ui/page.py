@@ -11,10 +11,13 @@ from studio.application import Studio
 from studio.ui.brief_form import bind_brief, build_brief
 from studio.ui.header import build_header
 from studio.ui.live import bind_live, build_live
+from studio.ui.monitor import bind_monitor, build_monitor
 from studio.ui.progress import build_progress
 from studio.ui.recent import build_recent
 from studio.ui.result import build_result
 from studio.ui.theme import build_theme
+
+STYLES = ("page.css", "monitor.css")
 
 
 def build_page(studio: Studio) -> gr.Blocks:
@@ -29,9 +32,11 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="side", min_width=0):
                 progress = build_progress(studio)
                 recent = build_recent(studio)
+        monitor = build_monitor(studio)
         live = build_live(brief, header, result, progress, recent)
         bind_brief(brief, studio)
         bind_live(live, studio, page)
+        bind_monitor(monitor, studio, page)
     # Every event is short: none waits for a picture. A bound keeps a runaway client from memory.
     return page.queue(max_size=256, default_concurrency_limit=8, api_open=False)
 
@@ -42,6 +47,6 @@ def page_looks() -> dict[str, Any]:
     script = here.joinpath("page.js").read_text(encoding="utf-8")
     return {
         "theme": build_theme(),
-        "css": here.joinpath("page.css").read_text(encoding="utf-8"),
+        "css": "\n".join(here.joinpath(name).read_text(encoding="utf-8") for name in STYLES),
         "head": f"<script>\n{script}</script>",
     }

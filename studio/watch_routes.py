@@ -1,0 +1,112 @@
+"""The watch over HTTP: `/metrics`, and the acts of the Monitor that a command line asks for.
+
+Who may read: whoever sits at the machine itself, with no proxy in between, and admins. A proxy
+makes every request come from this machine, so one that was forwarded is judged by its person.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+
+from studio.application import Studio
+from studio.errors import NotFound
+from studio.guard import App, Message, Receive, Scope, Send
+from studio.person import Role
+from studio.who import person_of
+
+PAGE = "page"
+"""The route that everything of the page's own is counted under."""
+
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+
+GIVE_BACK_SECONDS = 30.0
+
+
+def add_watch_routes(app: FastAPI, studio: Studio) -> None:
+    """Add the routes, and count every request that `app` answers."""
+    app.add_middleware(Counting, studio=studio, routes=app)
+
+    @app.get("/metrics")
+    def metrics(request: Request) -> Response:
+        check_reader(request)
+        if not studio.watch.is_on:
+            raise NotFound(
+                "Nothing is watched: start the studio with VITRINE_WATCH_SECONDS above 0."
+            )
+        content, content_type = studio.watch.metrics.expose()
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+        return Response(content, headers=headers)
+
+    @app.post("/monitor/give-back-memory")
+    def give_back_memory(request: Request) -> JSONResponse:
+        person_of(request).require(Role.ADMIN)
+        answer = studio.manager.give_back_memory(GIVE_BACK_SECONDS)
+        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+def check_reader(request: Request) -> None:
+    """See that whoever asks may read what the studio counts.
+
+    Raises:
+        Unauthenticated, Forbidden: they are neither at this machine nor an admin.
+    """
+    if not is_at_this_machine(request):
+        person_of(request).require(Role.ADMIN)
+
+
+def is_at_this_machine(request: Request) -> bool:
+    """Whether the request comes straight from a program on this machine."""
+    if request.client is None or any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+class Counting:
+    """ASGI middleware: counts requests, and the time until each answer begins.
+
+    Until it *begins*, since the page holds a stream open as long as its tab is.
+    """
+
+    def __init__(self, app: App, studio: Studio, routes: FastAPI) -> None:
+        self._app = app
+        self._metrics = studio.watch.metrics
+        self._is_on = studio.watch.is_on
+        self._own = routes
+        self._names: frozenset[str] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._is_on:
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seconds = time.perf_counter() - began
+                route, method = self._route(scope), _method(str(scope["method"]))
+                self._metrics.request(route, method, int(message["status"]), seconds)
+            await send(message)
+
+        await self._app(scope, receive, counted)
+
+    def _route(self, scope: Scope) -> str:
+        """The route's pattern where it is one of ours, so that no address is a label."""
+        if self._names is None:
+            own: list[Any] = self._own.routes
+            self._names = frozenset(route.path for route in own if isinstance(route, APIRoute))
+        path = getattr(scope.get("route"), "path", None)
+        return path if path in self._names else PAGE
+
+
+def _method(method: str) -> str:
+    """A method that is known, as clients may send any word."""
+    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "other"

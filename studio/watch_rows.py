@@ -1,0 +1,64 @@
+"""`WatchRows`: counts for whoever watches: jobs by state, the queue's age, what waits for review.
+
+Each is one walk along an index, or over the few rows that wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from sqlite_utils import Database
+
+from studio.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counts:
+    """`jobs` by status, `queued` by service class, `images` by release state.
+
+    Unix seconds: `queued_since` when the job whose turn is next was queued, `held_since` when the
+    picture that waits longest for a review was drawn; `None` where nothing waits.
+    """
+
+    jobs: Mapping[str, int]
+    queued: Mapping[str, int]
+    images: Mapping[str, int]
+    queued_since: float | None
+    held_since: float | None
+
+
+class WatchRows(Tables):
+    """What a watch asks of the rows."""
+
+    def counts(self) -> Counts:
+        """How many of what there are, and since when the first waits."""
+
+        def pairs(db: Database, sql: str) -> dict[str, int]:
+            return {str(key): int(count) for key, count in db.execute(sql).fetchall()}
+
+        def first(db: Database, sql: str) -> float | None:
+            row = db.execute(sql).fetchone()
+            return None if row is None or row[0] is None else float(row[0])
+
+        def work(db: Database) -> Counts:
+            return Counts(
+                jobs=pairs(db, "SELECT status, COUNT(*) FROM jobs GROUP BY status"),
+                queued=pairs(
+                    db,
+                    "SELECT service_class, COUNT(*) FROM jobs WHERE status = 'queued'"
+                    " GROUP BY service_class",
+                ),
+                images=pairs(db, "SELECT release, COUNT(*) FROM images GROUP BY release"),
+                queued_since=first(
+                    db,
+                    "SELECT MAX(at) FROM events WHERE kind = 'queued' AND job_id = (SELECT id FROM"
+                    " jobs WHERE status = 'queued' ORDER BY position LIMIT 1)",
+                ),
+                held_since=first(
+                    db,
+                    "SELECT created_at FROM images WHERE release = 'held' ORDER BY number LIMIT 1",
+                ),
+            )
+
+        return self._read(work)
