@@ -1,4 +1,4 @@
-"""The command line: `studio serve`, `studio generate`, `studio bench`.
+"""The command line: `studio serve`, `studio generate`, `studio evaluate`, `studio bench`.
 
 Light at import: libraries are loaded by the command that needs them, so that `--help` is immediate.
 An error of the studio is one sentence on stderr and its exit code; 130 after Ctrl-C.
@@ -17,6 +17,7 @@ from studio import __version__, models_command
 from studio.brief import Brief
 from studio.config import BACKENDS, PRECISIONS
 from studio.errors import BadConfig, StudioError
+from studio.evaluate import command as evaluate_command
 
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
@@ -50,11 +51,13 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_serve(commands)
     _add_generate(commands)
-    models_command.add_parser(cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands))
+    plain = cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands)
+    models_command.add_parser(plain)
+    evaluate_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 
-        bench.add_parser(cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands))
+        bench.add_parser(plain)
     else:
         commands.add_parser("bench", help="measure the studio on this machine")
     return parser

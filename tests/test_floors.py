@@ -79,6 +79,7 @@ FLOORS = {
         "cli",
         "create_routes",
         "doctor_command",
+        "evaluate",
         "generate",
         "guard",
         "models_command",
@@ -91,7 +92,12 @@ FLOORS = {
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
 DOORS = {
-    "torch": ["engine/"],
+    "torch": [
+        "engine/",
+        "evaluate/classifier.py",
+        "evaluate/network.py",
+        "evaluate/training.py",
+    ],
     "diffusers": ["engine/"],
     "transformers": ["engine/"],
     "peft": ["engine/lora.py"],

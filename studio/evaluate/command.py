@@ -1,0 +1,266 @@
+"""`studio evaluate` on the command line: a model measured, the prompts' experiment, the classifier.
+
+A table and, as the last line, all figures in JSON go to standard output, progress to standard
+error. Light at import: libraries are loaded by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.config import Config
+from studio.errors import BadInput
+
+if TYPE_CHECKING:
+    from studio.evaluate.briefs import Settings
+    from studio.evaluate.ground import Ground
+    from studio.evaluate.measure import Drawn, Evaluation, Extent
+
+MAX_NUM = 100_000
+
+
+def shipped_classifier() -> Path:
+    """The classifier that ships here: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    beside = package.parent / "assets" / "evaluate"
+    folder = beside if beside.is_dir() else package / "assets" / "evaluate"
+    return folder / "attributes.safetensors"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Hang `evaluate` and its own commands under the command line's parser."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure how well a model does what it is asked",
+        description=(
+            "Draw briefs with a model and measure the pictures: do they show the four fields, "
+            "follow the sketch, have the colour; are they like the renders, or copies of them. "
+            "Ends with one line of JSON."
+        ),
+    )
+    _add_model_options(parser, is_own=True)
+    parser.add_argument(
+        "--training", metavar="DIR", help="the renders it learned from, to look for copies of them"
+    )
+    parser.add_argument(
+        "--num-sketches", metavar="N", default="32", help="sketches of each sort (32)"
+    )
+    parser.add_argument("--against", metavar="MODEL", help="compare with this model, same seeds")
+    parser.add_argument("--against-steps", metavar="N", help="compare with so many steps")
+    parser.set_defaults(run=_evaluate)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    prompts = commands.add_parser(
+        "prompts",
+        help="free descriptions against the four fields, same seeds",
+        description=(
+            "Draw the same combinations with the same seeds twice, from the four fields and from "
+            "descriptions as people write them, and compare how often all four are right."
+        ),
+    )
+    _add_model_options(prompts, is_own=False)
+    prompts.set_defaults(run=_prompts)
+    classifier = commands.add_parser(
+        "classifier",
+        help="train the classifier that reads the pictures",
+        description=(
+            "Train the classifier on renders, and let held-out renders say how often it is right."
+        ),
+    )
+    classifier.add_argument("--training", metavar="DIR", required=True, help="renders to learn")
+    classifier.add_argument(
+        "--renders",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="held-out renders (those marked so in the training folder)",
+    )
+    classifier.add_argument("--epochs", metavar="N", default="12", help="passes over them (12)")
+    classifier.add_argument(
+        "--out",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the file to write (the one that ships)",
+    )
+    classifier.set_defaults(run=_classifier)
+
+
+def _add_model_options(parser: argparse.ArgumentParser, *, is_own: bool) -> None:
+    """A command's own command leaves what was said before its name as it is."""
+
+    def add(flag: str, help_text: str, metavar: str, default: str | None = None) -> None:
+        kept: Any = default if is_own else argparse.SUPPRESS
+        parser.add_argument(flag, metavar=metavar, default=kept, help=help_text)
+
+    add("--model", "a name or a folder, as for serve", "MODEL")
+    add("--precision", "as for serve (auto)", "P")
+    add("--backend", "torch (unless told otherwise) or openvino", "B")
+    add("--classifier", "the classifier to read pictures with (the one that ships)", "FILE")
+    add("--renders", "held-out renders; without them its own reference is used", "DIR")
+    add("--num-briefs", "pictures to draw (100)", "N", "100")
+    add("--seed", "which briefs, and their seeds (0)", "N", "0")
+    add("--steps", "denoising steps; left out, the model's own", "N")
+    add("--guidance-scale", "left out, the model's own", "G")
+    add("--sampler", "left out, the model's own", "S")
+    add("--out", "where to put figures.json, report.png and the pictures", "DIR")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from studio.evaluate.measure import evaluate
+    from studio.evaluate.painter import Painter
+    from studio.evaluate.report import print_table, rows, write_files
+    from studio.evaluate.sheet import build_sheet
+
+    extent, config = _extent(options), _config(options, options.model)
+    against_steps = _optional(options.against_steps, "--against-steps", 1)
+    other = _config(options, options.against) if options.against else None
+    ground = _ground(options, _path(options.training))
+    with Painter.open(config) as painter:
+        evaluation = evaluate(painter, ground, extent, _bars)
+        if other is None and against_steps is not None:
+            _compare(painter, ground, extent, against_steps, evaluation)
+    if other is not None:
+        with Painter.open(other) as painter:
+            _compare(painter, ground, extent, against_steps, evaluation)
+    print_table(list(rows(evaluation.figures)))
+    if options.out:
+        out = Path(options.out).expanduser()
+        write_files(out, evaluation.figures, build_sheet(evaluation), evaluation.drawn)
+    print(json.dumps(evaluation.figures, ensure_ascii=False))
+
+
+def _compare(
+    painter: Any, ground: Ground, extent: Extent, num_steps: int | None, evaluation: Evaluation
+) -> None:
+    """Draw the same briefs once more, and put the difference among the figures."""
+    import dataclasses
+
+    from studio.evaluate.match import match
+    from studio.evaluate.measure import compare, describe, draw_briefs
+
+    if num_steps is not None:
+        settings = dataclasses.replace(extent.settings, num_steps=num_steps)
+        extent = dataclasses.replace(extent, settings=settings)
+    theirs: Drawn = draw_briefs(painter, ground, extent, _bars, "the other")
+    evaluation.figures["comparison"] = {
+        "model": describe(painter, theirs),
+        "match": match(theirs.readings, theirs.wanted, ground.reference.ceiling).to_dict(),
+        "difference": compare(evaluation.drawn, theirs),
+    }
+
+
+def _prompts(options: argparse.Namespace) -> None:
+    from studio.evaluate.painter import Painter
+    from studio.evaluate.prompts import experiment
+    from studio.evaluate.prompts_report import build_sheet, rows
+    from studio.evaluate.report import print_table, write_files
+
+    extent, config = _extent(options), _config(options, options.model)
+    ground = _ground(options, None)
+    with Painter.open(config) as painter:
+        result = experiment(painter, ground, extent, _bars)
+    print_table(list(rows(result.figures)))
+    if options.out:
+        out = Path(options.out).expanduser()
+        write_files(out, result.figures, build_sheet(result), None)
+    print(json.dumps(result.figures, ensure_ascii=False))
+
+
+def _classifier(options: argparse.Namespace) -> None:
+    from studio.evaluate.ground import held_out_of
+    from studio.evaluate.renders import read_renders, split
+    from studio.evaluate.training import Plan, train
+
+    plan = Plan(num_epochs=_whole(options.epochs, "--epochs", 1))
+    training, held_out = split(read_renders(Path(options.training).expanduser()))
+    renders = getattr(options, "renders", None)
+    if renders:
+        held_out = held_out_of(read_renders(Path(renders).expanduser()))
+    if len(held_out) < 2 or not training:
+        raise BadInput(
+            "A classifier needs renders to learn from and others, held out, to be judged by: give "
+            "them with --training and --renders."
+        )
+    out = Path(getattr(options, "out", None) or shipped_classifier()).expanduser()
+    with _bars("training", 0) as tell:
+        trained = train(training, held_out, plan, lambda step, num_steps, loss: tell(1))
+    trained.save(out)
+    assert trained.reference is not None
+    ceiling = {name: one.to_dict() for name, one in trained.reference.ceiling.items()}
+    for name, one in ceiling.items():
+        print(f"{name:10} {100 * one['value']:.1f} % of {one['num']} held-out renders")
+    print(json.dumps({"path": str(out), **trained.made, "ceiling": ceiling}))
+
+
+def _config(options: argparse.Namespace, model: str | None) -> Config:
+    from studio.model_choice import configured
+
+    return configured(model=model, precision=options.precision, backend=options.backend)
+
+
+def _extent(options: argparse.Namespace) -> Extent:
+    from studio.evaluate.measure import Extent
+
+    return Extent(
+        num_briefs=_whole(options.num_briefs, "--num-briefs", 2),
+        num_sketches=_whole(options.num_sketches, "--num-sketches", 1),
+        seed=_whole(options.seed, "--seed", 0, 10_000),
+        settings=_settings(options),
+    )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from studio.evaluate.briefs import Settings
+
+    scale = None
+    if options.guidance_scale is not None:
+        try:
+            scale = float(options.guidance_scale)
+        except ValueError:
+            raise BadInput(
+                f"--guidance-scale must be a number, not {options.guidance_scale!r}: give one such "
+                "as 2.5."
+            ) from None
+    num_steps = _optional(options.steps, "--steps", 1)
+    return Settings(num_steps=num_steps, guidance_scale=scale, sampler=options.sampler)
+
+
+def _ground(options: argparse.Namespace, training: Path | None) -> Ground:
+    from studio.evaluate.ground import Ground
+
+    classifier = _path(options.classifier) or shipped_classifier()
+    return Ground.prepare(classifier, renders=_path(options.renders), training=training, bars=_bars)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _optional(text: str | None, flag: str, lowest: int) -> int | None:
+    return None if text is None else _whole(text, flag, lowest)
+
+
+def _whole(text: str, flag: str, lowest: int, highest: int = MAX_NUM) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else -1
+    if not lowest <= number <= highest:
+        raise BadInput(
+            f"{flag} must be a whole number from {lowest} to {highest:,}, not {text!r}: give one "
+            f"such as {max(lowest, 10)}."
+        )
+    return number
+
+
+@contextlib.contextmanager
+def _bars(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr."""
+    from tqdm import tqdm
+
+    with tqdm(total=total or None, desc=label, unit="", leave=False) as bar:
+
+        def tell(num: int) -> None:
+            bar.update(num)
+
+        yield tell
