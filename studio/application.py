@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from studio.admission import Admission
+from studio.audit import AuditRows
 from studio.brief import Brief
 from studio.compose import compose_prompt
 from studio.config import Config
@@ -42,6 +43,7 @@ from studio.job_view import JobView
 from studio.live import LiveBoard
 from studio.model_card import ModelCard
 from studio.model_choice import additions
+from studio.people import People
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
@@ -75,6 +77,7 @@ class Studio:
         self.card = card
         self.presets = presets
         self._store = store
+        self.people = People(store, config)
         self._board = LiveBoard()
         self._is_drained = False
         self._pictures = Pictures(config.data_dir, config.min_free_bytes)
@@ -192,6 +195,7 @@ class Studio:
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._recorder.close()
+        self.people.close()
         self._store.put_back_running()
         self.watch.close()
 
@@ -215,6 +219,11 @@ class Studio:
         """The kinds of control image the model follows: what is on disk until it is loaded."""
         kinds = self._manager.control_kinds()
         return self._kinds_on_disk if kinds is None else kinds
+
+    @property
+    def audit(self) -> AuditRows:
+        """Who did what to which object."""
+        return self._store
 
     @property
     def manager(self) -> Manager:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, cast
 
-from studio import __version__, models_command
+from studio import __version__, models_command, users_command
 from studio.brief import Brief
 from studio.config import BACKENDS, PRECISIONS
 from studio.errors import BadConfig, StudioError
@@ -54,6 +54,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     plain = cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands)
     models_command.add_parser(plain)
     evaluate_command.add_parser(plain)
+    users_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 
@@ -69,10 +70,20 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
 def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "serve",
-        help="open the page in a browser on this machine",
-        description="Serve the page and the pictures on this machine until Ctrl-C.",
+        help="open the page in a browser",
+        description=(
+            "Serve the page and the pictures until Ctrl-C: to this machine, or with accounts (see "
+            "studio users) to others too."
+        ),
     )
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--allowed-host",
+        metavar="NAME",
+        action="append",
+        help="a name under which others open the studio, such as studio.example.com; may be given "
+        "several times",
+    )
     parser.add_argument("--port", help="port to listen on (7860); 0 takes a free one")
     parser.add_argument("--data-dir", metavar="DIR", help="where pictures and the queue are kept")
     parser.add_argument(
@@ -165,6 +176,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     config = configured(
         host=options.host,
+        allowed_hosts=tuple(options.allowed_host) if options.allowed_host else None,
         port=_port(options.port),
         data_dir=options.data_dir,
         drain_seconds=_seconds(options.drain_seconds),

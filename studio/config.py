@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from studio.errors import BadConfig
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 BACKENDS = ("auto", "torch", "openvino")
 MAX_DRAIN_SECONDS = 3600
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -49,6 +51,11 @@ class Config:
     `temperature_limit` degrees Celsius. `traces` is where spans go (see `tracing`);
     `log_file` is where log lines do, "-" for standard error, the data folder where it is empty.
     Asked to stop, the server finishes the pictures begun for at most `drain_seconds`.
+
+    `allowed_hosts` are the names, beside the address itself, under which a studio that serves more
+    than this machine is opened; `trusted_proxies` the addresses that may say for whom they ask. A
+    session ends `session_seconds` after it began, or `session_idle_seconds` after somebody last
+    sat at it.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
@@ -56,6 +63,10 @@ class Config:
     model: Path = dataclasses.field(default_factory=draft_model_dir)
     host: str = "127.0.0.1"
     port: int = 7860
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    session_seconds: int = 7 * 24 * 3600
+    session_idle_seconds: int = 12 * 3600
     precision: str = "auto"
     backend: str = "auto"
     cache_dir: Path = dataclasses.field(default_factory=default_cache_dir)
@@ -91,11 +102,20 @@ class Config:
         for name in ("max_queued_jobs", "max_queued_per_owner", "max_num_images"):
             if getattr(self, name) < 1:
                 raise BadConfig(f"VITRINE_{name.upper()} must be 1 or more, not 0.")
-        if not _is_loopback(self.host):
-            raise BadConfig(
-                f"The studio has no accounts, so it serves only this machine: {self.host} is not a "
-                "loopback address; use 127.0.0.1."
-            )
+        for name in ("session_seconds", "session_idle_seconds"):
+            if getattr(self, name) < 60:
+                raise BadConfig(f"VITRINE_{name.upper()} must be 60 or more, or nobody stays in.")
+        for host in self.allowed_hosts:
+            if not _HOST.fullmatch(host):
+                raise BadConfig(
+                    f"The allowed host {host!r} is no host's name: give it without scheme, port "
+                    "and path, such as studio.example.com."
+                )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the studio."""
+        return _is_loopback(self.host)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ, **overrides: object) -> Config:
@@ -110,7 +130,7 @@ class Config:
         for field in dataclasses.fields(cls):
             name = f"VITRINE_{field.name.upper()}"
             if environ.get(name):
-                values[field.name] = _parse(name, environ[name], is_number=field.type == "int")
+                values[field.name] = _parse(name, environ[name], str(field.type))
         values |= {name: value for name, value in overrides.items() if value is not None}
         for name in ("data_dir", "models_dir", "cache_dir", "model"):
             if name in values:
@@ -125,8 +145,10 @@ def _path(name: str, text: str) -> Path:
         raise BadConfig(f"The {name} {text!r} names no user of this machine: mend it.") from error
 
 
-def _parse(name: str, text: str, *, is_number: bool) -> str | int:
-    if not is_number:
+def _parse(name: str, text: str, kind: str) -> str | int | tuple[str, ...]:
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind != "int":
         return text
     try:
         number = int(text)

@@ -10,7 +10,8 @@
     ├── Conflict             the job is in a state that forbids this     HTTP 409   exit 2
     ├── Unavailable          try again later                             HTTP 503   exit 75
     │   ├── QueueFull        too many jobs wait                          HTTP 503   exit 75
-    │   └── NotReady         the model is still warming, or failed       HTTP 503   exit 75
+    │   ├── NotReady         the model is still warming, or failed       HTTP 503   exit 75
+    │   └── LimitReached     as often, or as much, as one person may     HTTP 429   exit 75
     ├── StorageFull          the disk has no room                        HTTP 507   exit 74
     ├── SetupError           the studio cannot start as configured       HTTP 500   exit 78
     │   ├── BadConfig        a setting that cannot be used
@@ -100,6 +101,12 @@ class QueueFull(Unavailable):
 
 class NotReady(Unavailable):
     """The model is still warming, or could not be loaded."""
+
+
+class LimitReached(Unavailable):
+    """As often, or as much, as one person or one address may for now."""
+
+    http_status = 429
 
 
 class StorageFull(StudioError):

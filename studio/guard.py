@@ -1,14 +1,16 @@
 """`Guard`: what every HTTP request passes before anything else, and what every answer carries.
 
-Refused: hosts that are not this machine (DNS rebinding), requests from other sites that change
-something, bodies that are too long. It knows nothing of the studio, and streams pass through it.
+Refused: hosts that are not this machine or one it is known by (DNS rebinding), requests from other
+sites that change something, bodies that are too long. It knows nothing of the studio, and streams
+pass through it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,18 +53,27 @@ class TooLong(Exception):
 class Guard:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: App, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        app: App,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        *,
+        allowed_hosts: Collection[str] = (),
+        is_local: bool = True,
+    ) -> None:
+        """`allowed_hosts` are names beside loopback's; addresses are fine unless `is_local`."""
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._hosts = Hosts(frozenset(host.lower() for host in allowed_hosts), is_local)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         max_body_bytes = MAX_BODY_BYTES_OF.get(scope.get("path", ""), self._max_body_bytes)
-        refusal = refuse(scope, max_body_bytes)
+        refusal = refuse(scope, max_body_bytes, self._hosts)
         if refusal is not None:
-            await _answer(send, *refusal)
+            await answer(send, *refusal)
             return
         exchange = _Exchange(receive, send, max_body_bytes)
         try:
@@ -100,15 +111,17 @@ class _Exchange:
         if self._has_begun:
             raise TooLong
         self._has_begun = True
-        await _answer(self._send, *_too_long(self._max_body_bytes))
+        await answer(self._send, *_too_long(self._max_body_bytes))
 
 
-def refuse(scope: Scope, max_body_bytes: int) -> tuple[int, str] | None:
+def refuse(scope: Scope, max_body_bytes: int, hosts: Hosts) -> tuple[int, str] | None:
     """Status and sentence where the request must not go on, by its head alone."""
     headers = {name.lower(): value for name, value in reversed(list(scope["headers"]))}
     host = headers.get(b"host", b"").decode("latin-1")
-    if not is_this_machine(host):
-        return 421, "The studio serves this machine only: open it by the address it printed."
+    if not hosts.allow(host):
+        if hosts.is_local:
+            return 421, "The studio serves this machine only: open it by the address it printed."
+        return 421, "The studio does not know this name as its own: start it with --allowed-host."
     if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers, host):
         return 403, "Another site sent this request: use the studio's own page."
     length = headers.get(b"content-length", b"0")
@@ -119,13 +132,29 @@ def refuse(scope: Scope, max_body_bytes: int) -> tuple[int, str] | None:
     return None
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether a Host header names a loopback address."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """Which Host headers name this studio.
+
+    A page elsewhere can give its own name this machine's address, but not an address: that is
+    allowed, where others may reach the studio at all.
+    """
+
+    names: frozenset[str]
+    is_local: bool
+
+    def allow(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name == "localhost" or name in self.names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self.is_local
 
 
 def _is_same_origin(headers: dict[bytes, bytes], host: str) -> bool:
@@ -148,7 +177,8 @@ def _too_long(max_body_bytes: int) -> tuple[int, str]:
     return 413, f"That is more than the studio takes at once ({most})."
 
 
-async def _answer(send: Send, status: int, sentence: str) -> None:
+async def answer(send: Send, status: int, sentence: str) -> None:
+    """End the exchange with a sentence, as JSON."""
     body = json.dumps({"error": sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     headers = _with_headers(headers)

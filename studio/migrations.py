@@ -1,8 +1,8 @@
 """The steps that bring a database of any earlier studio to this studio's schema.
 
 `STEPS` is append-only: a step that was released is never edited, since databases out there have
-taken it. Each runs in a transaction together with the mark that it ran. This file knows tables and
-columns; what rows mean is `store.py`'s.
+taken it. Numbers have gaps, and say nothing of the order. Each runs in a transaction together with
+the mark that it ran. This file knows tables and columns; what rows mean is `store.py`'s.
 """
 
 from __future__ import annotations
@@ -142,12 +142,102 @@ def m0060_drafts_and_groups(db: Database) -> None:
     db.execute("CREATE INDEX idx_jobs_drafts ON jobs (owner, number) WHERE is_draft")
 
 
+def m0010_people(db: Database) -> None:
+    """Accounts, the browsers they are signed in with, and passwords that were wrong.
+
+    Tokens of sessions are kept as hashes; what somebody failed to sign in with likewise, since
+    people type their password where the name belongs.
+    """
+    db.table("accounts").create(
+        {
+            "number": int,
+            "name": str,
+            "password_hash": str,
+            "roles": str,
+            "is_enabled": int,
+            "max_pictures_per_day": int,
+            "queue_share": int,
+            "issuer": str,
+            "subject": str,
+            "created_at": float,
+        },
+        pk="number",
+        not_null={"name", "roles", "is_enabled", "created_at"},
+    )
+    db.table("accounts").create_index(["name"], unique=True)
+    db.table("accounts").create_index(["issuer", "subject"], unique=True)
+    db.table("sessions").create(
+        {
+            "token_hash": str,
+            "id": str,
+            "name": str,
+            "created_at": float,
+            "seen_at": float,
+            "address": str,
+            "agent": str,
+        },
+        pk="token_hash",
+        not_null={"id", "name", "created_at", "seen_at", "address", "agent"},
+        foreign_keys=[("name", "accounts", "name")],
+    )
+    db.table("sessions").create_index(["id"], unique=True)
+    db.table("sessions").create_index(["name"])
+    db.table("failures").create(
+        {"key": str, "num_failures": int, "last_at": float, "locked_until": float},
+        pk="key",
+        not_null={"num_failures", "last_at", "locked_until"},
+    )
+    db.table("failures").create_index(["last_at"])
+
+
+def m0011_audit(db: Database) -> None:
+    """Who did what to which object. The database refuses to change or to forget an entry."""
+    db.table("audit").create(
+        {
+            "number": int,
+            "at": float,
+            "actor": str,
+            "act": str,
+            "object": str,
+            "address": str,
+            "data": str,
+        },
+        pk="number",
+        not_null={"at", "actor", "act", "object", "address", "data"},
+    )
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit"
+            " BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+        )
+    db.execute(  # INSERT OR REPLACE would go past the other two
+        "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit"
+        " WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)"
+        " BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+    )
+    db.table("audit").create_index(["actor", "number"])
+    db.table("audit").create_index(["object", "number"])
+    db.table("audit").create_index(["at"])
+
+
+def m0012_usage(db: Database) -> None:
+    """How many pictures each owner was drawn on each day: it outlives the pictures' rows."""
+    db.table("usage").create(
+        {"owner": str, "day": str, "num_pictures": int},
+        pk=("owner", "day"),
+        not_null={"num_pictures"},
+    )
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m0001_jobs,
     m0002_images,
     m0003_events,
     m0004_terms,
     m0060_drafts_and_groups,
+    m0010_people,
+    m0011_audit,
+    m0012_usage,
 )
 
 
@@ -157,9 +247,34 @@ def migrate(db: Database, data_dir: Path, *, steps: int = len(STEPS)) -> None:
     Raises:
         BadDataFolder: the database was written by a newer studio, whose steps are unknown here.
     """
+    migrations = _known(steps)
+    _refuse_newer(migrations, db, data_dir)
+    migrations.apply(db)
+
+
+def check_current(db: Database, data_dir: Path) -> None:
+    """See that the schema is this studio's, without changing it.
+
+    Raises:
+        BadDataFolder: it is older or newer.
+    """
+    migrations = _known(len(STEPS))
+    _refuse_newer(migrations, db, data_dir)
+    if missing := migrations.pending(db):
+        raise BadDataFolder(
+            f"The studio that uses {data_dir} is older than this one (its database lacks "
+            f"{missing[0].name!r}): stop it and try again."
+        )
+
+
+def _known(steps: int) -> Migrations:
     migrations = Migrations("studio")
     for step in STEPS[:steps]:
         migrations(name=step.__name__)(step)
+    return migrations
+
+
+def _refuse_newer(migrations: Migrations, db: Database, data_dir: Path) -> None:
     known = {step.__name__ for step in STEPS}
     unknown = [step.name for step in migrations.applied(db) if step.name not in known]
     if unknown:
@@ -167,4 +282,3 @@ def migrate(db: Database, data_dir: Path, *, steps: int = len(STEPS)) -> None:
             f"The data folder {data_dir} was written by a newer studio (its database has "
             f"{unknown[-1]!r}): update this studio, or choose another folder with --data-dir."
         )
-    migrations.apply(db)

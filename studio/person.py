@@ -26,10 +26,11 @@ class Role(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Person:
-    """`name` is the owner of what this person makes."""
+    """`name` is the owner of what this person makes; `address` is where they ask from."""
 
     name: str
     roles: frozenset[Role]
+    address: str = dataclasses.field(default="", compare=False)
 
     def has(self, role: Role) -> bool:
         return role in self.roles
@@ -46,3 +47,6 @@ class Person:
 
 LOCAL_PERSON = Person(name=LOCAL_OWNER, roles=frozenset(Role))
 """The one user of a studio without accounts, who sits at its machine."""
+
+CONSOLE_PERSON = Person(name="console", roles=frozenset(Role), address="console")
+"""Whoever runs `studio` commands on the machine: they can read its files anyway."""

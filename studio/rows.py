@@ -82,7 +82,7 @@ class Page:
     where: list[str] = dataclasses.field(default_factory=list)
     parameters: list[Any] = dataclasses.field(default_factory=list)
 
-    def keep(self, condition: str, parameter: str | int | None) -> Page:
+    def keep(self, condition: str, parameter: str | float | None) -> Page:
         """Only rows that meet `condition`, which has one `?`; `None` for it keeps all."""
         if parameter is not None:
             self.where.append(condition)

@@ -2,7 +2,8 @@
 
 Pictures leave through the routes here and nowhere else, so that one place decides who may see
 what. Errors of the studio become a status and `{"error": sentence}` here. What goes through
-Gradio's own routes is small and short; see `guard` for what is refused before it gets anywhere.
+Gradio's own routes is small and short; see `guard` for what is refused before it gets anywhere, and
+`gate` and `access` for who gets where.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import FrameType
@@ -26,16 +27,20 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from studio.access import check_rules
 from studio.application import Studio
 from studio.config import Config
 from studio.create_routes import add_create_routes
 from studio.engine.manager import State
 from studio.errors import BadConfig, NotFound, PortInUse, StudioError, Unavailable
 from studio.file_names import slug
+from studio.gate import Gate
 from studio.guard import MAX_BODY_BYTES, Guard
 from studio.logs import logging_to
+from studio.pages.sign_in import add_sign_in
 from studio.ui.page import build_page, page_looks
 from studio.watch_routes import add_watch_routes
+from studio.who import is_signed_in, person_of
 
 LOG_FILE = "logs/studio.jsonl"
 """Where log lines go unless told otherwise, in the data folder."""
@@ -47,23 +52,27 @@ SHUTDOWN_SECONDS = 2
 def create_app(studio: Studio) -> FastAPI:
     """The whole HTTP face over an open studio."""
     app = FastAPI(title="Vitrine", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
+    app.add_middleware(Gate, people=studio.people)
+    app.add_middleware(  # the last one added is the first a request meets
+        Guard, allowed_hosts=_own_hosts(studio.config), is_local=studio.config.is_local
+    )
     app.add_exception_handler(StudioError, _answer_error)
 
     # Plain functions: the store and the disk are waited for in a thread, not in the event loop.
 
     @app.get("/healthz")
-    def healthz() -> JSONResponse:
-        return _health(studio)
+    def healthz(request: Request) -> JSONResponse:
+        return _health(studio, is_known=is_signed_in(request))
 
     @app.get("/pictures/{image_id}.png")
-    def picture(image_id: str, download: bool = False) -> FileResponse:
-        record, path = studio.image(image_id)
+    def picture(request: Request, image_id: str, download: bool = False) -> FileResponse:
+        owner = person_of(request).name
+        record, path = studio.image(image_id, owner)
         if not path.is_file():
             raise NotFound("The file of this picture is gone: draw it again with the same seed.")
         name = None
         if download:
-            name = f"{slug(studio.job(record.job_id).brief)}-{record.seed}.png"
+            name = f"{slug(studio.job(record.job_id, owner).brief)}-{record.seed}.png"
         return FileResponse(
             path,
             media_type="image/png",
@@ -72,13 +81,14 @@ def create_app(studio: Studio) -> FastAPI:
         )
 
     @app.get("/previews/{job_id}/{index}.png")
-    def preview(job_id: str, index: str) -> Response:
+    def preview(request: Request, job_id: str, index: str) -> Response:
+        owner = person_of(request).name
         if not re.fullmatch(r"[0-9]{1,4}", index):
             raise NotFound("There is no such preview.")
         headers = {"Cache-Control": "no-store"}
-        studio.job(job_id)
+        studio.job(job_id, owner)
         try:
-            content = studio.preview(job_id, int(index))
+            content = studio.preview(job_id, int(index), owner)
         except NotFound:  # not begun, or just finished: no fault of the page that asks
             return Response(status_code=204, headers=headers)
         return Response(content, media_type="image/png", headers=headers)
@@ -94,7 +104,10 @@ def create_app(studio: Studio) -> FastAPI:
     def nothing(rest: str) -> Response:
         raise NotFound("There is no such picture.")
 
-    return _mounted(app, studio)
+    add_sign_in(app, studio)
+    _mounted(app, studio)
+    check_rules(app)
+    return app
 
 
 def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
@@ -110,7 +123,8 @@ def serve(config: Config, *, tell: Callable[[str], None] | None = None) -> None:
         _logging(config),
         Studio.open(config, is_started=False) as studio,
     ):
-        server = _Server(uvicorn_config(create_app(studio)), studio)
+        _check_accounts(studio)
+        server = _Server(uvicorn_config(create_app(studio), config.trusted_proxies), studio)
         studio.start()  # after the page is built: loading takes the interpreter from it
         address = f"http://{_in_url(config.host)}:{listener.getsockname()[1]}"
         say(f"Vitrine is at {address} (Ctrl-C stops it).")
@@ -131,6 +145,19 @@ def _logging(config: Config) -> AbstractContextManager[None]:
         return logging_to(config.log_file, config.log_level)
     path = config.data_dir / LOG_FILE
     return logging_to(path, config.log_level, folder=config.data_dir)
+
+
+def _check_accounts(studio: Studio) -> None:
+    """Where others can reach the studio it must know them."""
+    if not studio.config.is_local and not studio.people.has_accounts:
+        raise BadConfig(
+            f"The studio has no accounts, so it serves only this machine, and {studio.config.host} "
+            "is not a loopback address: make one with `studio users add NAME`, or use 127.0.0.1."
+        )
+
+
+def _own_hosts(config: Config) -> tuple[str, ...]:
+    return (*config.allowed_hosts, config.host)
 
 
 class _Server(uvicorn.Server):
@@ -157,13 +184,20 @@ class _Server(uvicorn.Server):
         self._drains.start()
 
 
-def uvicorn_config(app: FastAPI) -> uvicorn.Config:
-    """How the app is run; the tests run it the same way."""
+def uvicorn_config(
+    app: FastAPI, trusted_proxies: Sequence[str] = ("127.0.0.1", "::1")
+) -> uvicorn.Config:
+    """How the app is run; the tests run it the same way.
+
+    `trusted_proxies` may say for which address, and by which scheme, they ask.
+    """
     return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         limit_concurrency=512,
         ws="none",
@@ -202,8 +236,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _mounted(app: FastAPI, studio: Studio) -> FastAPI:
-    """`app` with the page at `/`."""
+def _mounted(app: FastAPI, studio: Studio) -> None:
+    """Put the page at `/`."""
 
     async def mount() -> None:
         gr.mount_gradio_app(
@@ -224,12 +258,14 @@ def _mounted(app: FastAPI, studio: Studio) -> FastAPI:
     # thread of its own, as the caller may have a loop that must not be waited for.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: asyncio.run(mount())).result()
-    return app
 
 
-def _health(studio: Studio) -> JSONResponse:
+def _health(studio: Studio, *, is_known: bool) -> JSONResponse:
+    """What a watchdog needs; who is signed in is told more."""
     health = studio.health
     headers = {"Cache-Control": "no-store"}
+    if health.is_ready and not is_known:
+        return JSONResponse({"status": "ready"}, headers=headers)
     if health.is_ready:
         facts: dict[str, object] = {
             "model": health.model,
@@ -244,7 +280,8 @@ def _health(studio: Studio) -> JSONResponse:
         return JSONResponse({"status": "ready", **facts}, headers=headers)
     over = (State.FAILED, State.STOPPED)
     status = str(health.state) if health.state in over else "warming"
-    return JSONResponse({"status": status, "message": health.message}, 503, headers=headers)
+    message = {"message": health.message} if is_known else {}
+    return JSONResponse({"status": status, **message}, 503, headers=headers)
 
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:

@@ -1,17 +1,22 @@
 """`Store`: the database of one data folder, opened, held and closed. It is the queue of record.
 
-Its verbs are in three parts: the queue, single jobs with their transitions, pictures and events.
+Its verbs are in parts: the queue, single jobs with their transitions, pictures and events,
+accounts, what went wrong at the door, the audit.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from studio.account_rows import AccountRows
+from studio.audit import AuditRows
 from studio.data_folder import FolderLock
 from studio.database import DatabaseFile
+from studio.errors import BadDataFolder
+from studio.failure_rows import FailureRows
 from studio.image_rows import ImageRows
 from studio.job_rows import JobRows
-from studio.migrations import migrate
+from studio.migrations import check_current, migrate
 from studio.queue_rows import QueueRows
 from studio.tables import wrap
 from studio.watch_rows import WatchRows
@@ -19,10 +24,10 @@ from studio.watch_rows import WatchRows
 DATABASE_NAME = "studio.db"
 
 
-class Store(QueueRows, JobRows, ImageRows, WatchRows):
-    """The database of one data folder. Safe to share between threads; made by `open`."""
+class Store(QueueRows, JobRows, ImageRows, AccountRows, FailureRows, AuditRows, WatchRows):
+    """The database of one data folder, for any thread; made by `open` or `beside`."""
 
-    def __init__(self, lock: FolderLock, file: DatabaseFile) -> None:
+    def __init__(self, lock: FolderLock | None, file: DatabaseFile) -> None:
         super().__init__(file)
         self._lock = lock
 
@@ -46,10 +51,29 @@ class Store(QueueRows, JobRows, ImageRows, WatchRows):
             raise
         return cls(lock, file)
 
+    @classmethod
+    def beside(cls, data_dir: Path) -> Store:
+        """Open the store that a running studio may hold, for rows only: nothing is drawn from it.
+
+        Raises:
+            BadDataFolder: as `open`; or the studio that runs there is of another version.
+        """
+        try:
+            return cls.open(data_dir)
+        except BadDataFolder:
+            path = data_dir.absolute() / DATABASE_NAME
+            if not path.is_file():
+                raise
+        file = DatabaseFile(
+            path, prepare=lambda connection: check_current(wrap(connection), data_dir)
+        )
+        return cls(None, file)
+
     def close(self) -> None:
         """Finish the writes already handed in, close the database, let the folder go."""
         self._file.close()
-        self._lock.release()
+        if self._lock:
+            self._lock.release()
 
     def __enter__(self) -> Store:
         return self

@@ -1,22 +1,46 @@
 """Who asks: the one place in which a request becomes a `Person`.
 
-Every route and every handler of the page asks here, and hands on what it is told.
+The gate (`gate.py`) settles who it is before anything else sees the request, and leaves the answer
+with it. Every route and every handler of the page asks here, and hands on what it is told.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import MutableMapping
+from typing import Any
 
-from studio.person import LOCAL_PERSON, Person
+from studio.errors import Unauthenticated
+from studio.person import Person
 
-
-class Asked(Protocol):
-    """A request of FastAPI or of Gradio, as far as it matters here."""
-
-    @property
-    def headers(self) -> object: ...
+_KEY = "vitrine.person"
 
 
-def person_of(request: Asked | None) -> Person:
-    """Who sent `request`. Without accounts that is the one local user."""
-    return LOCAL_PERSON
+def person_of(request: object | None) -> Person:
+    """Who sent `request`, one of FastAPI's or of Gradio's.
+
+    Without accounts that is the one local user.
+
+    Raises:
+        Unauthenticated: nobody is signed in, or the request did not come through the gate.
+    """
+    person = _scope_of(request).get(_KEY)
+    if not isinstance(person, Person):
+        raise Unauthenticated("Nobody is signed in: sign in and try again.")
+    return person
+
+
+def is_signed_in(request: object | None) -> bool:
+    """Whether `person_of` has an answer."""
+    return isinstance(_scope_of(request).get(_KEY), Person)
+
+
+def admit(scope: MutableMapping[str, Any], person: Person) -> None:
+    """Leave with a request's ASGI scope who sent it; for the gate alone."""
+    scope[_KEY] = person
+
+
+def _scope_of(request: object | None) -> MutableMapping[str, Any]:
+    # Gradio wraps the real request, and turns what is read through it into other types.
+    inner = getattr(request, "request", None) or request
+    scope = getattr(inner, "scope", None)
+    return scope if isinstance(scope, MutableMapping) else {}

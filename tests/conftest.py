@@ -143,21 +143,36 @@ NewPage = Callable[..., "Page"]
 def new_page(browser: Browser) -> Iterator[NewPage]:
     """`new_page(address, width=…, height=…)`: the page open in a browser profile of its own.
 
-    At the end of the test nothing may have gone wrong unseen: no script error, no complaint in the
+    `ready` is what shows that it stands, `ignore` are parts of complaints that are meant. At the
+    end of the test nothing may have gone wrong unseen: no script error, no complaint in the
     console, no request to another machine.
     """
     faults: list[str] = []
     with contextlib.ExitStack() as opened:
 
-        def open_page(address: str, *, width: int = 1280, height: int = 800) -> Page:
-            context = browser.new_context(viewport={"width": width, "height": height})
+        def open_page(
+            address: str,
+            *,
+            width: int = 1280,
+            height: int = 800,
+            ready: str = "#generate, #result .v-mat",
+            scripts: bool = True,
+            ignore: tuple[str, ...] = (),
+        ) -> Page:
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, java_script_enabled=scripts
+            )
             opened.callback(context.close)
             context.set_default_timeout(WAIT_SECONDS * 1000)
             page = context.new_page()
             page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
             page.on(
                 "console",
-                lambda line: faults.append(line.text) if line.type == "error" else None,
+                lambda line: (
+                    faults.append(line.text)
+                    if line.type == "error" and not any(part in line.text for part in ignore)
+                    else None
+                ),
             )
             page.on(
                 "request",
@@ -168,8 +183,8 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
                 ),
             )
             page.goto(address)
-            page.wait_for_selector("#generate")
-            page.wait_for_selector("#result .v-mat")
+            for selector in ready.split(", "):
+                page.wait_for_selector(selector)
             return page
 
         yield open_page

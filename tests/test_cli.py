@@ -152,7 +152,11 @@ def test_a_bad_brief_is_one_sentence_and_exit_code_2(
         (["serve", "--model", "nobody"], 78, "There is no model named 'nobody'"),
         (["serve", "--port", "http"], 78, "The port 'http' is no number"),
         (["serve", "--port", "99999"], 78, "Port 99999 does not exist"),
-        (["serve", "--host", "0.0.0.0"], 78, "is not a loopback address; use 127.0.0.1"),
+        (
+            ["serve", "--host", "0.0.0.0"],
+            78,
+            "is not a loopback address: make one with `studio users",
+        ),
         (["serve", "--precision", "int1"], 78, "The precision 'int1' is not known"),
         (["serve", "--backend", "abacus"], 78, "The backend 'abacus' is not known"),
         (["serve", "--drain-seconds", "1.5"], 78, "'1.5' are no whole number"),
@@ -163,8 +167,14 @@ def test_a_bad_brief_is_one_sentence_and_exit_code_2(
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    sentence: str,
 ) -> None:
+    monkeypatch.setenv("VITRINE_DATA_DIR", str(tmp_path))
     if arguments[0] == "serve" and "--port" not in arguments:
         arguments = [*arguments, "--port", "0"]
     try:

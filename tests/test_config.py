@@ -24,6 +24,10 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "model": Path("/tmp/model"),
         "models_dir": Path("/tmp/models"),
         "host": "::1",
+        "allowed_hosts": ("studio.example.com", "studio"),
+        "trusted_proxies": ("10.0.0.1",),
+        "session_seconds": 3600,
+        "session_idle_seconds": 600,
         "port": 8000,
         "precision": "float32",
         "max_rows": 4,
@@ -41,7 +45,10 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "log_file": "-",
     }
     assert set(values) == {field.name for field in dataclasses.fields(Config)}
-    environ = {f"VITRINE_{name.upper()}": str(value) for name, value in values.items()}
+    environ = {
+        f"VITRINE_{name.upper()}": ",".join(value) if isinstance(value, tuple) else str(value)
+        for name, value in values.items()
+    }
     assert dataclasses.asdict(Config.from_environ(environ)) == values
 
 
@@ -91,6 +98,9 @@ def test_the_draft_model_of_a_checkout_is_its_own() -> None:
         ("DRAIN_SECONDS", "3601"),
         ("DRAIN_SECONDS", "a while"),
         ("MAX_QUEUED_PER_OWNER", "0"),
+        ("SESSION_SECONDS", "59"),
+        ("SESSION_IDLE_SECONDS", "0"),
+        ("ALLOWED_HOSTS", "studio,https://studio.example.com"),
         ("DATA_DIR", "~nobody-of-that-name/data"),
     ],
     ids=lambda value: value[:20],
@@ -106,11 +116,16 @@ def test_a_number_that_is_none_is_refused_with_its_variable() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_addresses_are_allowed(host: str) -> None:
-    assert Config(host=host).host == host
+def test_loopback_addresses_are_for_this_machine_alone(host: str) -> None:
+    assert Config(host=host).is_local
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
-def test_an_address_others_can_reach_is_refused(host: str) -> None:
-    with pytest.raises(BadConfig, match="no accounts"):
-        Config(host=host)
+def test_any_other_address_is_for_others_too(host: str) -> None:
+    assert not Config(host=host).is_local
+
+
+@pytest.mark.parametrize("host", ["https://studio.example.com", "studio:80", "a/b", "*", ""])
+def test_an_allowed_host_is_a_bare_name(host: str) -> None:
+    with pytest.raises(BadConfig, match=r"such as studio\.example\.com"):
+        Config(allowed_hosts=(host,))

@@ -12,6 +12,7 @@ from studio.application import Studio
 from studio.brief import Brief
 from studio.errors import BadModel
 from studio.job import JobStatus
+from studio.person import LOCAL_PERSON
 from studio.ui.live import (
     BUSY_SECONDS,
     IDLE_SECONDS,
@@ -30,13 +31,15 @@ def panels(studio: Studio) -> LivePanel:
 
 
 def press(panel: LivePanel, studio: Studio, act: object, job_id: object = "") -> dict[Any, Any]:
-    return press_button(panel, studio, typed(panel), {"act": act, "id": job_id, "index": 0})
+    return press_button(
+        panel, studio, typed(panel), {"act": act, "id": job_id, "index": 0}, person=LOCAL_PERSON
+    )
 
 
 def test_generate_answers_at_once_with_the_job_in_the_middle(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel))
+    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     (job,) = studio.jobs()
     assert updates[panel.chosen] == Chosen(job_id=job.id)
     assert updates[panel.brief.message] == ""
@@ -71,7 +74,7 @@ def test_bad_input_is_one_sentence_that_names_its_field_and_takes_nothing_away(
     studio: Studio, field: str, value: object, sentence: str
 ) -> None:
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel, **{field: value}))
+    updates = press_generate(panel, studio, typed(panel, **{field: value}), person=LOCAL_PERSON)
     message = updates[panel.brief.message]
     assert sentence in message
     assert 'role="alert"' in message
@@ -91,8 +94,8 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
 
     studio = open_studio(load=load, max_queued_jobs=1)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel))
-    updates = press_generate(panel, studio, typed(panel))
+    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     may_load.set()
     assert (
         "The queue is full (1 waiting): try again in a few minutes." in updates[panel.brief.message]
@@ -103,25 +106,28 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
 def test_a_full_disk_is_one_sentence(open_studio: OpenStudio) -> None:
     studio = open_studio(min_free_bytes=2**62)
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel))
+    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     assert "MiB are free on the disk" in updates[panel.brief.message]
     assert studio.jobs() == []
 
 
 def test_a_look_at_an_unchanged_studio_changes_nothing(studio: Studio) -> None:
     panel = panels(studio)
-    first = refresh(panel, studio, Chosen(), {})
+    first = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
     assert panel.result.view in first
-    assert refresh(panel, studio, Chosen(), first[panel.seen]) == {}
+    assert refresh(panel, studio, Chosen(), first[panel.seen], person=LOCAL_PERSON) == {}
 
 
 def test_the_prompt_is_drawn_again_once_its_tokens_can_be_counted(studio: Studio) -> None:
     panel = panels(studio)
     brief = Brief(subject="mug")
-    before = refresh(panel, studio, Chosen(), {})[panel.seen]
-    updates = refresh(panel, studio, Chosen(), before, brief=brief)
+    before = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)[panel.seen]
+    updates = refresh(panel, studio, Chosen(), before, brief=brief, person=LOCAL_PERSON)
     assert "2 of 75 tokens" in updates[panel.brief.prompt]
-    assert refresh(panel, studio, Chosen(), updates[panel.seen], brief=brief) == {}
+    assert (
+        refresh(panel, studio, Chosen(), updates[panel.seen], brief=brief, person=LOCAL_PERSON)
+        == {}
+    )
 
 
 def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
@@ -130,16 +136,17 @@ def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
     studio = open_studio(step_seconds=0.1)
     panel = panels(studio)
     studio.wait_until_ready(WAIT_SECONDS)
-    idle = refresh(panel, studio, Chosen(), {})
+    idle = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
     assert idle[panel.timer].value == IDLE_SECONDS
-    updates = press_generate(panel, studio, typed(panel) | {panel.seen: idle[panel.seen]})
+    values = typed(panel) | {panel.seen: idle[panel.seen]}
+    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
     assert updates[panel.timer].value == BUSY_SECONDS
 
 
 def test_stop_and_retry_act_on_the_job_of_the_card(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel))
+    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     (job,) = studio.jobs()
     stopped = press(panel, studio, "stop", job.id)
     assert studio.job(job.id).status is JobStatus.CANCELLED
@@ -158,10 +165,10 @@ def test_a_button_for_a_job_that_is_gone_is_one_sentence(studio: Studio, act: st
 def test_a_picture_is_skipped_and_the_job_stopped_after_the_next(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel, num_images=4))
+    press_generate(panel, studio, typed(panel, num_images=4), person=LOCAL_PERSON)
     (job,) = studio.jobs()
     data = {"act": "skip", "id": job.id, "index": 2}
-    press_button(panel, studio, typed(panel), data)
+    press_button(panel, studio, typed(panel), data, person=LOCAL_PERSON)
     assert studio.job(job.id).skipped == (2,)
     press(panel, studio, "stop-after", job.id)
     view = studio.wait(job.id, WAIT_SECONDS)
@@ -173,12 +180,12 @@ def test_a_picture_is_skipped_and_the_job_stopped_after_the_next(open_studio: Op
 def test_what_no_button_sends_is_refused(studio: Studio, data: object) -> None:
     panel = panels(studio)
     with pytest.raises(gr.Error):
-        press_button(panel, studio, typed(panel), data)
+        press_button(panel, studio, typed(panel), data, person=LOCAL_PERSON)
 
 
 def test_a_retry_of_a_finished_job_is_refused(studio: Studio) -> None:
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel))
+    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     (job,) = studio.jobs()
     studio.wait(job.id, WAIT_SECONDS)
     with pytest.raises(gr.Error, match="A job marked “succeeded”"):
@@ -193,9 +200,9 @@ def test_generate_is_not_offered_when_the_model_failed(open_studio: OpenStudio) 
     with pytest.raises(Exception, match="cut short"):
         studio.wait_until_ready(WAIT_SECONDS)
     panel = panels(studio)
-    updates = refresh(panel, studio, Chosen(), {})
+    updates = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
     assert updates[panel.brief.generate].interactive is False
     assert "The weights in &lt;unet&gt; are cut short" in updates[panel.result.view]
     assert "could not be loaded" in updates[panel.header.status]
-    refused = press_generate(panel, studio, typed(panel))
+    refused = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     assert "cut short" in refused[panel.brief.message]

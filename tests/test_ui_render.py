@@ -16,6 +16,7 @@ from studio.job import Job, JobStatus
 from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.request import Request
+from studio.terms import LOCAL_OWNER
 from studio.ui.header import render_header
 from studio.ui.progress import render_progress
 from studio.ui.recent import render_recent
@@ -250,7 +251,7 @@ def test_ten_thousand_waiting_jobs_are_a_few_cards(open_studio: OpenStudio) -> N
     studio = open_studio(step_seconds=0.05)
     for _ in range(MAX_ACTIVE_CARDS + 20):
         studio.submit(Brief(subject="mug"))
-    seen = look(studio, Chosen())
+    seen = look(studio, Chosen(), LOCAL_OWNER)
     assert len(seen.active) == MAX_ACTIVE_CARDS
     assert seen.num_active == MAX_ACTIVE_CARDS + 20
     assert seen.result is not None
@@ -259,7 +260,7 @@ def test_ten_thousand_waiting_jobs_are_a_few_cards(open_studio: OpenStudio) -> N
 
 def test_a_chosen_job_that_is_gone_gives_way_to_the_newest(studio: Studio) -> None:
     job = studio.submit(Brief(subject="mug"))
-    seen = look(studio, Chosen(job_id="f" * 16))
+    seen = look(studio, Chosen(job_id="f" * 16), LOCAL_OWNER)
     assert seen.result is not None
     assert seen.result.job.id == job.id
 

@@ -17,6 +17,7 @@ from studio.application import Studio
 from studio.brief import Brief
 from studio.errors import BadBrief, StudioError, UnknownPreset
 from studio.job import Job
+from studio.person import Person, Role
 from studio.presets import Term
 from studio.ui.markup import escape
 
@@ -156,10 +157,11 @@ def read_brief(panel: BriefPanel, values: Mapping[Any, Any]) -> Brief:
     )
 
 
-def submit(studio: Studio, brief: Brief) -> tuple[Job | None, str]:
-    """Queue the brief; the job, and the message to show: empty, or why there is no job."""
+def submit(studio: Studio, brief: Brief, person: Person) -> tuple[Job | None, str]:
+    """Queue the brief of `person`; the job, and a message: empty, or why there is no job."""
     try:
-        return studio.submit(brief), ""
+        person.require(Role.MERCHANDISER)
+        return studio.submit(brief, person.name), ""
     except StudioError as error:
         return None, render_message(error)
 

@@ -1,4 +1,4 @@
-"""The header: the name, and one line on how the studio does."""
+"""The header: the name, one line on how the studio does, and who is signed in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import gradio as gr
 from studio.application import Studio
 from studio.engine.manager import State
 from studio.job import JobStatus
+from studio.person import Person
 from studio.ui.markup import escape, joined
 from studio.ui.progress import time_words
 from studio.ui.snapshot import Snapshot, is_warming
@@ -17,13 +18,26 @@ from studio.ui.snapshot import Snapshot, is_warming
 @dataclasses.dataclass(frozen=True)
 class HeaderPanel:
     status: gr.HTML
+    account: gr.HTML
 
 
 def build_header(studio: Studio) -> HeaderPanel:
     with gr.Row(elem_id="header"):
         gr.HTML('<h1 class="v-wordmark">Vitrine</h1>', apply_default_css=False)
         status = gr.HTML(elem_id="status", apply_default_css=False)
-    return HeaderPanel(status=status)
+        account = gr.HTML(elem_id="account", apply_default_css=False)
+    return HeaderPanel(status=status, account=account)
+
+
+def render_account(person: Person, studio: Studio) -> str:
+    """Who is signed in, with the way to their account and out; empty for the one local user."""
+    if not studio.people.has_accounts:
+        return ""
+    return (
+        f'<nav class="v-account" aria-label="Account"><a href="/account">{escape(person.name)}</a>'
+        '<form method="post" action="/sign-out"><button class="v-button">Sign out</button></form>'
+        "</nav>"
+    )
 
 
 def render_header(snapshot: Snapshot) -> str:

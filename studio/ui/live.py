@@ -18,12 +18,14 @@ from studio.application import Studio
 from studio.brief import Brief
 from studio.engine.manager import State
 from studio.errors import StudioError
+from studio.person import Person
 from studio.ui.brief_form import BriefPanel, read_brief, render_prompt, restore, submit
-from studio.ui.header import HeaderPanel, render_header
+from studio.ui.header import HeaderPanel, render_account, render_header
 from studio.ui.progress import ProgressPanel, act, render_progress
 from studio.ui.recent import RecentPanel, render_recent
 from studio.ui.result import ResultPanel, render_result
 from studio.ui.snapshot import Chosen, Snapshot, look
+from studio.who import person_of
 
 BUSY_SECONDS = 0.4
 IDLE_SECONDS = 2.0
@@ -88,25 +90,36 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
         "preprocess": False,
     }
 
-    def tick(values: dict[Any, Any]) -> Any:
+    def tick(values: dict[Any, Any], request: gr.Request) -> Any:
         brief = read_brief(panel.brief, values)
         chosen, seen = values[panel.chosen], values[panel.seen]
-        return refresh(panel, studio, chosen, seen, brief=brief) or gr.skip()
+        person = person_of(request)
+        return refresh(panel, studio, chosen, seen, person=person, brief=brief) or gr.skip()
 
-    def load(values: dict[Any, Any]) -> Updates:
+    def load(values: dict[Any, Any], request: gr.Request) -> Updates:
+        person = person_of(request)
         form_values = restore(panel.brief, studio, values[panel.brief.saved])
-        return form_values | refresh(panel, studio, Chosen(), {})
+        return (
+            form_values
+            | {panel.header.account: render_account(person, studio)}
+            | refresh(panel, studio, Chosen(), {}, person=person)
+        )
 
-    def generate(values: dict[Any, Any]) -> Updates:
-        return press_generate(panel, studio, values)
+    def generate(values: dict[Any, Any], request: gr.Request) -> Updates:
+        return press_generate(panel, studio, values, person=person_of(request))
 
-    def press(values: dict[Any, Any], event: gr.EventData) -> Updates:
-        return press_button(panel, studio, values, event._data)
+    def press(values: dict[Any, Any], event: gr.EventData, request: gr.Request) -> Updates:
+        return press_button(panel, studio, values, event._data, person=person_of(request))
 
     page.load(
         load,
         inputs={panel.brief.saved},
-        outputs=[*panel.brief.fields.values(), panel.brief.prompt, *panel.outputs],
+        outputs=[
+            *panel.brief.fields.values(),
+            panel.brief.prompt,
+            panel.header.account,
+            *panel.outputs,
+        ],
         queue=False,
         **quiet,
     )
@@ -136,18 +149,22 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
         )
 
 
-def press_generate(panel: LivePanel, studio: Studio, values: dict[Any, Any]) -> Updates:
+def press_generate(
+    panel: LivePanel, studio: Studio, values: dict[Any, Any], *, person: Person
+) -> Updates:
     """Queue what the form holds and show it; or say why not, the form left as it is."""
     chosen, seen = values[panel.chosen], values[panel.seen]
-    job, message = submit(studio, read_brief(panel.brief, values))
+    job, message = submit(studio, read_brief(panel.brief, values), person)
     if job is not None:
         chosen = Chosen(job_id=job.id)
     return {panel.brief.message: message, panel.chosen: chosen} | refresh(
-        panel, studio, chosen, seen
+        panel, studio, chosen, seen, person=person
     )
 
 
-def press_button(panel: LivePanel, studio: Studio, values: dict[Any, Any], data: Any) -> Updates:
+def press_button(
+    panel: LivePanel, studio: Studio, values: dict[Any, Any], data: Any, *, person: Person
+) -> Updates:
     """Carry out a button inside a panel. `data` comes from the browser and may be anything.
 
     Raises:
@@ -158,10 +175,12 @@ def press_button(panel: LivePanel, studio: Studio, values: dict[Any, Any], data:
         verb, job_id = str(data.get("act", "")), str(data.get("id", ""))
         index = data["index"] if isinstance(data.get("index"), int) else 0
     try:
-        chosen = act(studio, verb, job_id, index, values[panel.chosen])
+        chosen = act(studio, verb, job_id, index, values[panel.chosen], person=person)
     except StudioError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    return {panel.chosen: chosen} | refresh(panel, studio, chosen, values[panel.seen])
+    return {panel.chosen: chosen} | refresh(
+        panel, studio, chosen, values[panel.seen], person=person
+    )
 
 
 def refresh(
@@ -170,13 +189,14 @@ def refresh(
     chosen: Chosen,
     seen: dict[str, str],
     *,
+    person: Person,
     brief: Brief | None = None,
 ) -> Updates:
-    """What must change on a tab that shows `seen`; empty when nothing does.
+    """What must change on a tab of `person`'s that shows `seen`; empty when nothing does.
 
     With `brief`, what the form holds, its prompt is drawn again once its tokens can be counted.
     """
-    snapshot = look(studio, chosen)
+    snapshot = look(studio, chosen, person.name)
     updates: Updates = {}
     now: dict[str, str] = {}
 

@@ -1,6 +1,7 @@
 // The few things of the page that happen in the browser alone: the shortcuts of Generate and of the
 // three ways to stop, the focus staying on a button whose panel is drawn anew, the sentence of a
-// refused form going away when it is mended, and the result coming into view on a narrow screen.
+// refused form going away when it is mended, the result coming into view on a narrow screen, and the
+// page leaving when nobody is signed in any more.
 
 (() => {
   const NARROW = "(max-width: 900px)";
@@ -70,4 +71,20 @@
     watch.observe(result, { subtree: true, childList: true, attributes: true });
     setTimeout(() => watch.disconnect(), 3000);
   });
+
+  // A page that only watches does not keep its session alive; somebody who types or points does.
+  const MINUTE = 60_000;
+  let isUsed = true;
+  for (const kind of ["keydown", "pointerdown"]) {
+    document.addEventListener(kind, () => { isUsed = true; }, { capture: true, passive: true });
+  }
+  const check = async () => {
+    if (document.hidden) return;
+    const method = isUsed ? "POST" : "GET";
+    isUsed = false;
+    const answer = await fetch("/session", { method }).catch(() => null);
+    if (answer?.status === 401) window.location.assign("/sign-in");
+  };
+  setInterval(check, MINUTE);
+  document.addEventListener("visibilitychange", check);
 })();

@@ -15,6 +15,7 @@ from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.live import LivePicture
+from studio.person import Person, Role
 from studio.ui.markup import (
     CLICK_TO_EVENT,
     button,
@@ -39,22 +40,26 @@ def build_progress(studio: Studio) -> ProgressPanel:
     return ProgressPanel(cards=cards)
 
 
-def act(studio: Studio, verb: str, job_id: str, index: int, chosen: Chosen) -> Chosen:
+def act(
+    studio: Studio, verb: str, job_id: str, index: int, chosen: Chosen, *, person: Person
+) -> Chosen:
     """Carry out a button of a card or a thumbnail; what the tab has in front of it afterwards.
 
     Raises:
         StudioError: there is no such job, or it is in a state that forbids this.
     """
+    owner = person.name
     if verb in ("stop", "stop-after"):
-        studio.cancel(job_id, after_picture=verb == "stop-after")
+        studio.cancel(job_id, owner, after_picture=verb == "stop-after")
         return chosen
     if verb == "skip":
-        studio.skip(job_id, index)
+        studio.skip(job_id, index, owner)
         return chosen
     if verb == "retry":
-        studio.retry(job_id)
+        person.require(Role.MERCHANDISER)
+        studio.retry(job_id, owner)
         return Chosen(job_id=job_id)
-    studio.job(job_id)
+    studio.job(job_id, owner)
     return Chosen(job_id=job_id, index=index if verb == "picture" else None)
 
 

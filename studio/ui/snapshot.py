@@ -50,35 +50,35 @@ def is_warming(health: Health) -> bool:
     return health.state in (State.STARTING, State.LOADING, State.WARMING)
 
 
-def look(studio: Studio, chosen: Chosen) -> Snapshot:
-    """Everything the page shows, as of now."""
-    running = studio.jobs(statuses=[JobStatus.RUNNING], limit=MAX_ACTIVE_CARDS)
-    queued = studio.jobs(statuses=[JobStatus.QUEUED], limit=MAX_ACTIVE_CARDS)
-    latest = studio.jobs(limit=MAX_RECENT)
+def look(studio: Studio, chosen: Chosen, owner: str) -> Snapshot:
+    """Everything the page shows to `owner`, as of now."""
+    running = studio.jobs(owner, statuses=[JobStatus.RUNNING], limit=MAX_ACTIVE_CARDS)
+    queued = studio.jobs(owner, statuses=[JobStatus.QUEUED], limit=MAX_ACTIVE_CARDS)
+    latest = studio.jobs(owner, limit=MAX_RECENT)
     active = [*reversed(running), *reversed(queued)][:MAX_ACTIVE_CARDS]
     trouble = [job for job in latest if job.status in (JobStatus.FAILED, JobStatus.CANCELLED)]
-    views = {job.id: studio.view(job.id) for job in [*active, *trouble[:MAX_TROUBLE_CARDS]]}
+    views = {job.id: studio.view(job.id, owner) for job in [*active, *trouble[:MAX_TROUBLE_CARDS]]}
     health = studio.health
     if studio.is_stopping:
         health = dataclasses.replace(health, state=State.STOPPED)
     return Snapshot(
         health=health,
         active=tuple(views[job.id] for job in active),
-        num_active=studio.num_active(),
+        num_active=studio.num_active(owner),
         trouble=tuple(views[job.id] for job in trouble[:MAX_TROUBLE_CARDS]),
-        recent=tuple(studio.images(limit=MAX_RECENT)),
-        result=_result(studio, chosen, latest),
+        recent=tuple(studio.images(owner, limit=MAX_RECENT)),
+        result=_result(studio, chosen, latest, owner),
         chosen=chosen,
     )
 
 
-def _result(studio: Studio, chosen: Chosen, latest: list[Job]) -> JobView | None:
+def _result(studio: Studio, chosen: Chosen, latest: list[Job], owner: str) -> JobView | None:
     """The chosen job, or the newest that was not stopped before it had anything to show."""
     ids = [chosen.job_id] if chosen.job_id else []
     ids += [job.id for job in latest]
     for job_id in ids:
         try:
-            view = studio.view(job_id)
+            view = studio.view(job_id, owner)
         except NotFound:
             continue
         if view.images or view.job.status is not JobStatus.CANCELLED or job_id == chosen.job_id:

@@ -1,0 +1,254 @@
+"""Every address of the studio, tried by people it is not for.
+
+The list is made from the app's own routes and from the handlers of the page, so that a new one
+cannot be forgotten: without a rule, and a way to try it here, a test fails.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import gradio
+import httpx
+import pytest
+from starlette.routing import Mount
+
+from studio.access import RULES, Access, access_of, check_rules, own_paths
+from studio.brief import Brief
+from studio.server import create_app
+from tests.conftest import WAIT_SECONDS, OpenStudio, Served, serving
+from tests.people_tools import browser_of, people_of
+
+PEOPLE = {"bob": "merchandiser", "eve": "merchandiser", "rita": "reviewer"}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A studio with people, in which Bob has a finished picture and a running job."""
+    from studio.application import Studio
+    from studio.config import Config
+    from studio.engine.gaussian import gaussian_model
+
+    model = gaussian_model(step_seconds=0.2)
+    config = Config(
+        data_dir=tmp_path_factory.mktemp("access"),
+        precision="float32",
+        max_rows=2,
+        max_num_images=99,
+    )
+    with Studio.open(config, card=model.card, load=lambda precision, report: model) as studio:
+        people_of(studio, **PEOPLE)
+        studio.wait_until_ready(WAIT_SECONDS)
+        done = studio.submit(Brief(subject="mug", notes="secret-of-bob", num_steps=1), "bob")
+        studio.wait(done.id, WAIT_SECONDS)
+        studio.submit(
+            Brief(subject="mug", notes="secret-of-bob", num_images=99, num_steps=100), "bob"
+        )
+        with serving(studio) as served:
+            yield served
+
+
+@pytest.fixture(scope="module")
+def addresses(served: Served) -> list[str]:
+    """The path of every route, Gradio's included, with Bob's objects in the place of names."""
+    app = create_app(served.studio)
+    (page,) = (route for route in app.routes if isinstance(route, Mount))
+    names = objects_of_bob(served)
+    return sorted({filled(path, names) for path in (*own_paths(app), *own_paths(page.app))})
+
+
+def objects_of_bob(served: Served) -> dict[str, str]:
+    jobs = served.studio.jobs("bob")
+    image = served.studio.images("bob")[-1]
+    return {"image_id": image.id, "job_id": jobs[0].id, "index": "0", "fn_index": "0"}
+
+
+def filled(path: str, names: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)(:\w+)?}", lambda found: names.get(found[1], "x"), path)
+
+
+def ask(client: httpx.Client, path: str) -> Iterator[tuple[str, httpx.Response]]:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        with client.stream(method, path) as answer:
+            # A stream of events goes on for ever: its head says enough.
+            if "event-stream" not in answer.headers.get("content-type", ""):
+                answer.read()
+            yield method, answer
+
+
+def test_every_route_of_ours_has_a_rule(served: Served) -> None:
+    check_rules(create_app(served.studio))
+
+
+def test_a_route_without_a_rule_is_found_at_the_start(served: Served) -> None:
+    app = create_app(served.studio)
+    app.add_api_route("/secrets", lambda: "all of them")
+    with pytest.raises(LookupError, match=r"may ask for /secrets: see studio\.access"):
+        check_rules(app)
+
+
+def test_the_list_is_of_all_there_is(addresses: list[str]) -> None:
+    assert len(addresses) > 60
+    assert "/healthz" in addresses
+    assert any("queue/join" in address for address in addresses)
+
+
+def test_nobody_gets_anywhere_but_to_the_way_in(served: Served, addresses: list[str]) -> None:
+    with browser_of(served) as client:
+        for address in addresses:
+            for method, answer in ask(client, address):
+                access = access_of(address)
+                where = f"{method} {address}"
+                if access is Access.PUBLIC:
+                    assert answer.status_code < 500, where
+                elif access is None:
+                    assert answer.status_code == 404, where
+                else:
+                    assert answer.status_code == 401, where
+                if "event-stream" not in answer.headers.get("content-type", ""):
+                    assert "secret-of-bob" not in answer.text, where
+
+
+def test_a_session_that_has_ended_gets_nowhere_either(served: Served, addresses: list[str]) -> None:
+    with browser_of(served, "bob") as client:
+        assert client.get("/session").status_code == 200
+        (session,) = served.studio.people.sessions("bob")
+        served.studio.people.end_session(session.id, served.studio.people.account("ada").person())
+        for address in addresses:
+            if access_of(address) not in (None, Access.PUBLIC):
+                assert {answer.status_code for _, answer in ask(client, address)} == {401}, address
+
+
+@pytest.mark.parametrize("cookie", ["x", "x" * 5000, "🍪", '"', "a=b", "../../etc"])
+def test_a_cookie_that_was_made_up_gets_nowhere(served: Served, cookie: str) -> None:
+    with browser_of(served) as client:
+        header = f"vitrine-session={cookie}".encode()
+        answer = client.get("/session", headers=[(b"cookie", header)])
+        assert answer.status_code == 401
+
+
+def test_what_is_bobs_is_not_there_for_anybody_else(served: Served, addresses: list[str]) -> None:
+    """Ada is an admin, and gets no further here: pictures are their owner's."""
+    of_bob = objects_of_bob(served)
+    theirs = [
+        address
+        for address in addresses
+        if of_bob["image_id"] in address or of_bob["job_id"] in address
+    ]
+    assert len(theirs) >= 2
+    for name in ("eve", "rita", "ada"):
+        with browser_of(served, name) as client:
+            for address in theirs:
+                for method, answer in ask(client, address):
+                    assert answer.status_code in (404, 405), f"{name}: {method} {address}"
+    with browser_of(served, "bob") as client:
+        assert client.get(f"/pictures/{of_bob['image_id']}.png").status_code == 200
+        assert client.get(f"/previews/{of_bob['job_id']}/0.png").status_code in (200, 204)
+
+
+def test_an_address_for_a_role_is_for_nobody_else(served: Served, addresses: list[str]) -> None:
+    with browser_of(served, "eve") as client:
+        for address in addresses:
+            if access_of(address) in (Access.ADMIN, Access.REVIEWER):
+                assert {answer.status_code for _, answer in ask(client, address)} == {403}, address
+
+
+# The handlers of the page
+
+
+def handlers(client: httpx.Client) -> list[dict[str, Any]]:
+    config = client.get("/config").json()
+    return [each for each in config["dependencies"] if each["backend_fn"]]
+
+
+def call(client: httpx.Client, fn_index: int, data: list[Any], session: str) -> httpx.Response:
+    return client.post(
+        "/gradio_api/run/predict",
+        json={"data": data, "fn_index": fn_index, "session_hash": session, "event_data": None},
+    )
+
+
+def test_no_handler_of_the_page_shows_anybody_what_is_bobs(served: Served) -> None:
+    of_bob = objects_of_bob(served)
+    with browser_of(served, "eve") as client:
+        found = handlers(client)
+        assert found
+        for handler in found:
+            for thing in (None, "", of_bob["job_id"], of_bob["image_id"], "bob", {"id": of_bob}):
+                answer = call(client, handler["id"], [thing] * len(handler["inputs"]), "of-eve")
+                for secret in ("secret-of-bob", of_bob["image_id"]):
+                    if thing not in (of_bob["image_id"], {"id": of_bob}):
+                        assert secret not in answer.text, handler
+
+
+def test_no_button_of_the_page_moves_what_is_bobs(served: Served) -> None:
+    before = served.studio.jobs("bob")
+    with browser_of(served, "eve") as client:
+        for handler in handlers(client):
+            for act in ("stop", "stop-after", "skip", "retry", "show", "picture"):
+                for job in before:
+                    event = {"act": act, "id": job.id, "index": 0}
+                    answer = client.post(
+                        "/gradio_api/run/predict",
+                        json={
+                            "data": [None] * len(handler["inputs"]),
+                            "fn_index": handler["id"],
+                            "session_hash": "of-eve-too",
+                            "event_data": event,
+                        },
+                    )
+                    assert "secret-of-bob" not in answer.text, (handler, act)
+    after = served.studio.jobs("bob")
+    assert [(job.id, job.skipped, job.is_stopping) for job in after] == [
+        (job.id, job.skipped, job.is_stopping) for job in before
+    ]
+
+
+def test_nobody_calls_a_handler_without_being_signed_in(served: Served) -> None:
+    with browser_of(served, "eve") as client:
+        found = handlers(client)
+    with browser_of(served) as client:
+        for handler in found:
+            answer = call(client, handler["id"], [None] * len(handler["inputs"]), "of-nobody")
+            assert answer.status_code == 401, handler
+
+
+def test_a_person_without_the_role_makes_no_pictures(served: Served) -> None:
+    with browser_of(served, "rita") as client:
+        config = client.get("/config").json()
+        names = {part["id"]: part["props"].get("elem_id") or "" for part in config["components"]}
+        (generate,) = (
+            event
+            for event in config["dependencies"]
+            if event["targets"] and names.get(event["targets"][0][0]) == "generate"
+        )
+        form = {"field-subject": "mug", "field-num_images": 1}
+        data = [form.get(names[part]) for part in generate["inputs"]]
+        answer = call(client, generate["id"], data, "of-rita")
+    assert "“merchandiser”" in json.dumps(answer.json(), ensure_ascii=False)
+    assert served.studio.jobs("rita") == []
+
+
+def test_rules_are_sorted_below_their_headings_and_gradio_is_the_version_they_were_made_for() -> (
+    None
+):
+    gradios = [path for path in RULES if path.startswith("/gradio_api/")]
+    assert gradios == sorted(gradios)
+    assert gradio.__version__.startswith("6.")
+
+
+def test_the_longest_rule_wins_and_the_rest_is_closed() -> None:
+    assert access_of("/sign-in") is Access.PUBLIC
+    for path in ("/sign-in/", "/monitoring", "/gradio_api/vibe-edit", "//", "/gradio_api/proxy=x"):
+        assert access_of(path) is None
+
+
+def test_a_studio_without_accounts_is_the_local_users(open_studio: OpenStudio) -> None:
+    with serving(open_studio()) as served, browser_of(served) as client:
+        assert client.get("/session").json()["name"] == "local"
+        assert client.get("/sign-in", follow_redirects=False).headers["location"] == "/"
+        people_of(served.studio)
+        assert client.get("/session").status_code == 401
