@@ -70,9 +70,11 @@ def checked_name(text: object) -> str:
     name = plain_name(text)
     if not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise BadInput(f"A name has 1 to {MAX_NAME_CHARACTERS} characters: choose another.")
-    if not all(sign.isalnum() or sign in _MARKS_IN_NAMES for sign in name):
+    # It names folders too: neither "." nor ".." may be one.
+    if not all(sign.isalnum() or sign in _MARKS_IN_NAMES for sign in name) or name[0] in "._-":
         raise BadInput(
-            f"The name {name!r} cannot be used: take letters, digits and any of {_MARKS_IN_NAMES}"
+            f"The name {name!r} cannot be used: take letters, digits and, but not at first, any of "
+            f"{_MARKS_IN_NAMES}"
         )
     if name in _RESERVED:
         raise BadInput(f"The name {name!r} is the studio's own: choose another.")

@@ -363,7 +363,8 @@ def test_a_password_that_is_easily_guessed_is_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a b", "a/b", "<b>", "a\nb", "local", "Console", "system", "x" * 65]
+    "name",
+    ["", " ", "..", ".a", "a b", "a/b", "<b>", "a\nb", "local", "Console", "system", "x" * 65],
 )
 def test_a_name_that_would_confuse_is_refused(people: People, ada: Person, name: str) -> None:
     with pytest.raises(BadInput):
