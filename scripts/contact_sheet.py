@@ -1,7 +1,7 @@
 """Draws the contact sheet of a model: 24 held-out briefs, fixed seeds, one labelled picture.
 
 Everything goes through the studio itself, so the sheet shows what a person would get. The
-briefs are combinations of the four fields that the draft model never saw together; three
+briefs are combinations of the four fields that the draft model never saw together; as many
 for each subject, chosen by rule and not by taste.
 
     python -m scripts.contact_sheet --out assets/models/draft/contact_sheet.png
@@ -26,18 +26,24 @@ from studio.config import Config, draft_model_dir
 
 COLUMNS, CELL, GAP, LABEL = 6, 192, 12, 36
 FIRST_SEED = 1000
+NUM_BRIEFS = 24
 
 Combination = tuple[str, str, str, str]
 
 
-def held_out_briefs(per_subject: int = 3) -> list[Combination]:
-    """The sheet's combinations: each taken for the words the sheet has shown least so far."""
-    pool = combinations(held_out=True)
+def held_out_briefs() -> list[Combination]:
+    """The sheet's combinations: each taken for the words the sheet has shown least so far.
+
+    Only of words that the studio suggests, which are those the model that ships has learnt.
+    """
+    known = {entry.id for field in FIELDS for entry in words(field, shipped=True)}
+    subjects = words("subject", shipped=True)
+    pool = [c for c in combinations(held_out=True) if known.issuperset(c)]
     random.Random(0).shuffle(pool)
     shown: dict[str, int] = {}
     chosen: list[Combination] = []
-    for _ in range(per_subject):
-        for subject in words("subject"):
+    for _ in range(NUM_BRIEFS // len(subjects)):
+        for subject in subjects:
             own = [c for c in pool if c[0] == subject.id and c not in chosen]
             best = min(own, key=lambda c: sum(shown.get(id, 0) for id in c[1:]))
             chosen.append(best)

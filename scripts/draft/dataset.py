@@ -1,12 +1,13 @@
-"""The finished renders as tensors: pictures at training size, and what they show.
+"""The finished renders as tensors, and what they show.
 
-Knows the render folder; does not know models. Pictures are kept as uint8 at half the
-rendered size (128 px on the short side) and grouped by size, since a batch has one.
+Knows the render folder; does not know models. Pictures are kept as uint8 as they were rendered
+(256 px on the short side) and grouped by size, since a batch has one.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,47 +18,52 @@ from torch import Tensor
 
 from scripts.draft.vocabulary import FIELDS
 
+Names = tuple[str, str, str, str]
+
 
 @dataclass(frozen=True)
 class Pictures:
-    """All renders of one size: `pixels` uint8 [N,3,H,W], `names` the four ids of each."""
+    """Renders of one size: `pixels` uint8 [N,3,H,W], `names` the four ids of each."""
 
     pixels: Tensor
-    names: list[tuple[str, str, str, str]]
+    names: list[Names]
     seeds: list[int]
 
 
-def load(folder: Path, cache: Path | None = None, shrink: int = 2) -> list[Pictures]:
-    """The renders by size, largest group first; pictures already in `cache` are not read again."""
-    known: dict[int, tuple[np.ndarray, tuple[str, str, str, str]]] = {}
-    if cache and cache.exists():
-        known = torch.load(cache, weights_only=False)
-    before = len(known)
-    for path in sorted(folder.glob("*.png")):
-        seed = int(path.stem)
-        if seed in known:
-            continue
+def finished(folder: Path) -> list[int]:
+    """The seeds whose renders are there, in order."""
+    return sorted(int(path.stem) for path in folder.glob("*.png"))
+
+
+def load(folder: Path, seeds: Iterable[int] | None = None) -> list[Pictures]:
+    """The renders by size, largest group first; all that are finished unless `seeds` are given."""
+    groups: dict[tuple[int, int], list[tuple[np.ndarray, Names, int]]] = {}
+    for seed in finished(folder) if seeds is None else seeds:
+        path = folder / f"{seed:06d}.png"
         about = json.loads(path.with_suffix(".json").read_text())
+        names: Names = tuple(about[field] for field in FIELDS)
         with Image.open(path) as image:
-            small = image.resize(
-                (image.width // shrink, image.height // shrink), Image.Resampling.BOX
-            )
-        known[seed] = (np.asarray(small), tuple(about[field] for field in FIELDS))
-    if cache and len(known) > before:
-        torch.save(known, cache)
-    groups: dict[tuple[int, int], list[int]] = {}
-    for seed, (pixels, _) in sorted(known.items()):
-        groups.setdefault(pixels.shape[:2], []).append(seed)
+            pixels = np.asarray(image.convert("RGB"))
+        groups.setdefault(pixels.shape[:2], []).append((pixels, names, seed))
     return [
         Pictures(
-            torch.from_numpy(np.stack([known[s][0] for s in seeds]))
+            torch.from_numpy(np.stack([pixels for pixels, _, _ in group]))
             .permute(0, 3, 1, 2)
             .contiguous(),
-            [known[s][1] for s in seeds],
-            seeds,
+            [names for _, names, _ in group],
+            [seed for _, _, seed in group],
         )
-        for seeds in sorted(groups.values(), key=len, reverse=True)
+        for group in sorted(groups.values(), key=len, reverse=True)
     ]
+
+
+def load_masks(folder: Path, seeds: Iterable[int]) -> np.ndarray:
+    """Where those renders, all of one size, show the brief's material and colour: bool [N,H,W]."""
+    masks = []
+    for seed in seeds:
+        with Image.open(folder / "masks" / f"{seed:06d}.png") as image:
+            masks.append(np.asarray(image.convert("1")))
+    return np.stack(masks)
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""Trains the decoder on alone, once the latents are fixed.
+"""Trains the decoder alone, once the latents are fixed.
 
 Knows latents and pictures; does not know the encoder, which stays as the UNet learnt it.
 It learns from crops of latents against crops of pictures, and the UNet can train at the same
-time. Crops are judged to their edges, or it would not learn what a picture's edge is.
+time. Crops are judged to their edges, or it would not learn what a picture's edge is. Restarted,
+it goes on, and takes the latents that have been added since.
 
     python -m scripts.draft.decoder --latents .draft/latents.pt --renders .draft/renders \
         --out .draft/decoder.pt --minutes 20
@@ -20,23 +21,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scripts.draft import dataset, training
-from scripts.draft.autoencoder import CONFIG, loss
+from scripts.draft.autoencoder import CONFIG, FOLD, freeze_encoder, loss
 
-CROP = 10  # latents on a side
+CROP = 8  # latents on a side
 JITTER = 0.03  # a little noise on the latents, as a sampler's are never exact
 
 
 def crops(
     latents: Tensor, pixels: Tensor, rows: list[int], g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """([N,C,CROP,CROP] latents, [N,3,8*CROP,8*CROP] pictures in -1..1) at the same places."""
+    """([N,C,CROP,CROP] latents, [N,3,FOLD*CROP,FOLD*CROP] pictures in -1..1) at the same places."""
     h, w = latents.shape[-2:]
     z, x = [], []
     for i in rows:
         top = int(torch.randint(h - CROP + 1, (1,), generator=g))
         left = int(torch.randint(w - CROP + 1, (1,), generator=g))
         z.append(latents[i, :, top : top + CROP, left : left + CROP])
-        x.append(pixels[i, :, 8 * top : 8 * (top + CROP), 8 * left : 8 * (left + CROP)])
+        x.append(pixels[i, :, FOLD * top :, FOLD * left :][:, : FOLD * CROP, : FOLD * CROP])
     return torch.stack(z).float(), dataset.to_float(torch.stack(x))
 
 
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--own", type=Path, help="latents the UNet redrew, for half of each batch")
@@ -56,21 +58,21 @@ def main(argv: list[str] | None = None) -> int:
     data = training.load(args.latents)
     if data is None:
         parser.error(f"no latents at {args.latents}; make them first")
-    known = dataset.load(args.renders, args.renders.parent / "pictures.pt")
-    by_seed = {seed: p.pixels[i] for p in known for i, seed in enumerate(p.seeds)}
     own = training.load(args.own) if args.own else None
     groups = []
     for i, group in enumerate(data["groups"]):
-        pixels = torch.stack([by_seed[seed] for seed in group["seeds"]])
+        pixels = dataset.load(args.renders, group["seeds"])[0].pixels
         latents = group["latents"]
         if own is not None:
-            latents, pixels = torch.cat([latents, own["own"][i]]), torch.cat([pixels, pixels])
+            redrawn = own["own"][i]
+            latents = torch.cat([latents, redrawn])
+            pixels = torch.cat([pixels, pixels[: len(redrawn)]])
         groups.append((latents, pixels))
     sizes = torch.tensor([float(len(latents)) for latents, _ in groups])
     vae = AutoencoderKL(**CONFIG)
     vae.load_state_dict(data["vae"])
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
+    freeze_encoder(vae)
+    vae.to(args.device, memory_format=torch.channels_last)
     average = training.Average(vae, 0.999)
     step = 0
     if state := training.load(args.out):
@@ -79,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         step = state["step"]
     weights = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
-    saved = time.time()
+    saved, smooth = time.time(), 0.0
     bar = tqdm(training.until(time.time() + args.minutes * 60), desc="decoder", mininterval=10)
     for progress in bar:
         for group in optimizer.param_groups:
@@ -88,7 +90,8 @@ def main(argv: list[str] | None = None) -> int:
         rows = torch.randint(len(latents), (args.batch,), generator=g).tolist()
         z, x = crops(latents, pixels, rows, g)
         z = z + JITTER * torch.randn(z.shape, generator=g)
-        with torch.autocast("cpu", torch.bfloat16):
+        z, x = z.to(args.device), x.to(args.device)
+        with torch.autocast(torch.device(args.device).type, torch.bfloat16):
             out = vae.decode(z).sample
         value = loss(out.float(), x)
         optimizer.zero_grad(set_to_none=True)
@@ -98,7 +101,8 @@ def main(argv: list[str] | None = None) -> int:
         average.update(vae)
         step += 1
         if step % 50 == 0:
-            bar.set_postfix(step=step, loss=f"{value.item():.4f}")
+            smooth = value.item() if smooth == 0 else 0.9 * smooth + 0.1 * value.item()
+            bar.set_postfix(step=step, loss=f"{smooth:.4f}")
         if time.time() - saved > 150:
             state = {"model": vae.state_dict(), "average": average.state_dict(), "step": step}
             training.save(args.out, **state)

@@ -1,9 +1,11 @@
 """Writes the encoder down, turns the renders into latents, and fits the preview map.
 
-Knows the autoencoder and the renders. The preview map is the linear one from latents to
-colours that the studio shows while a picture is being drawn.
+Knows the autoencoder and the renders. Run again, it adds the latents of renders that have been
+finished since; the encoder stays as it was first written. The preview map is the linear one from
+latents to colours that the studio shows while a picture is being drawn.
 
-    python -m scripts.draft.latents --renders .draft/renders --out .draft/latents.pt
+    python -m scripts.draft.latents --renders .draft/renders --out .draft/latents.pt \
+        --from assets/models/draft
 """
 
 from __future__ import annotations
@@ -14,25 +16,29 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from torch import Tensor
 
 from scripts.draft import autoencoder, dataset, training
 
-FIT_ON = 800  # pictures
+FIT_ON = 300  # pictures
+FIRST_CHANNELS = 12  # of version 1
 
 
-def encode(matrix: Tensor, bias: Tensor, pixels: Tensor) -> Tensor:
+def encode(matrix: Tensor, bias: Tensor, pixels: Tensor, fold: int = autoencoder.FOLD) -> Tensor:
     """Latents [N,C,h,w] of uint8 pictures: what the encoder computes, without the detour."""
+    kernel = matrix[:, :, None, None]
     out = [
-        F.conv2d(autoencoder.patches(dataset.to_float(chunk)), matrix[:, :, None, None], bias)
-        for chunk in pixels.split(64)
+        F.conv2d(autoencoder.patches(dataset.to_float(chunk), fold), kernel, bias)
+        for chunk in pixels.split(32)
     ]
     return torch.cat(out)
 
 
 def fit_preview(latents: Tensor, pictures: Tensor) -> dict[str, Any]:
     """Least-squares map latents -> RGB in -1..1: {"weight": [C][3], "bias": [3]}."""
-    colours = F.avg_pool2d(dataset.to_float(pictures), 8).permute(0, 2, 3, 1).reshape(-1, 3)
+    small = F.avg_pool2d(dataset.to_float(pictures), autoencoder.FOLD)
+    colours = small.permute(0, 2, 3, 1).reshape(-1, 3)
     x = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     x = torch.cat([x, torch.ones(len(x), 1)], 1)
     solution = torch.linalg.lstsq(x, colours).solution
@@ -42,34 +48,72 @@ def fit_preview(latents: Tensor, pictures: Tensor) -> dict[str, Any]:
     }
 
 
+def first_autoencoder(pictures: Tensor, shipped: Path | None) -> AutoencoderKL:
+    """The autoencoder of a shipped folder, grown out of it if it is of version 1; else a new one.
+
+    `pictures` are floats [N,3,H,W] in -1..1.
+    """
+    old = AutoencoderKL.from_pretrained(shipped / "vae") if shipped else None
+    if old is not None and old.config.latent_channels == autoencoder.CHANNELS:
+        autoencoder.freeze_encoder(old)
+        return old
+    if old is None:
+        half = F.avg_pool2d(pictures, 2)
+        matrix, bias = autoencoder.principal(half, FIRST_CHANNELS)
+    else:
+        matrix, bias = autoencoder.read(old)
+    vae = autoencoder.build(*autoencoder.fit(pictures, autoencoder.lift(matrix), bias))
+    if old is not None:
+        autoencoder.grow_decoder(vae, old)
+    return vae
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Encode the renders.")
     parser.add_argument("--renders", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--from", dest="shipped", type=Path, help="a model folder to go on from")
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
-    groups = dataset.load(args.renders, args.renders.parent / "pictures.pt")
-    first = groups[0].pixels[:FIT_ON]
-    matrix, bias = autoencoder.fit(dataset.to_float(first))
-    vae = autoencoder.build(matrix, bias)
-    few = dataset.to_float(groups[0].pixels[:8])
-    with torch.no_grad():
-        through = vae.encode(few).latent_dist.mean
-    direct = encode(matrix, bias, groups[0].pixels[:8])
-    print(f"encoder against matrix: largest difference {(through - direct).abs().max():.4f}")
-    encoded = [
-        {
-            "latents": encode(matrix, bias, g.pixels).half(),
-            "flipped": encode(matrix, bias, g.pixels.flip(-1)).half(),
-            "names": g.names,
-            "seeds": g.seeds,
-            "size": tuple(g.pixels.shape[-2:]),
+    torch.set_num_threads(args.threads)
+    seeds = dataset.finished(args.renders)
+    if not seeds:
+        parser.error(f"no renders in {args.renders}; make them first")
+    state = training.load(args.out)
+    if state is None:
+        few = dataset.load(args.renders, seeds[:FIT_ON])[0].pixels
+        vae = first_autoencoder(dataset.to_float(few), args.shipped)
+        matrix, bias = autoencoder.read(vae)
+        latents = encode(matrix, bias, few)
+        state = {
+            "groups": [],
+            "vae": vae.state_dict(),
+            "map": (matrix, bias),
+            "preview": fit_preview(latents, few),
         }
-        for g in groups
-    ]
-    preview = fit_preview(encoded[0]["latents"][:FIT_ON].float(), first)
-    training.save(args.out, groups=encoded, vae=vae.state_dict(), preview=preview)
-    spread = encoded[0]["latents"].float().std((0, 2, 3))
-    print(f"{sum(len(g.names) for g in groups)} pictures; spread of the channels {spread}")
+        print("spread of the channels:", [round(v, 2) for v in latents.std((0, 2, 3)).tolist()])
+    matrix, bias = state["map"]
+    known = {seed for group in state["groups"] for seed in group["seeds"]}
+    by_size = {group["size"]: group for group in state["groups"]}
+    for new in dataset.load(args.renders, [seed for seed in seeds if seed not in known]):
+        size = (new.pixels.shape[2], new.pixels.shape[3])
+        made = {
+            "latents": encode(matrix, bias, new.pixels).half(),
+            "flipped": encode(matrix, bias, new.pixels.flip(-1)).half(),
+            "names": new.names,
+            "seeds": new.seeds,
+            "size": size,
+        }
+        if size in by_size:
+            group = by_size[size]
+            for key in ("latents", "flipped"):
+                group[key] = torch.cat([group[key], made[key]])
+            group["names"], group["seeds"] = group["names"] + new.names, group["seeds"] + new.seeds
+        else:
+            by_size[size] = made
+    state["groups"] = sorted(by_size.values(), key=lambda group: -len(group["names"]))
+    training.save(args.out, **state)
+    print(f"{sum(len(group['names']) for group in state['groups'])} pictures")
     return 0
 
 

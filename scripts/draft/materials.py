@@ -1,25 +1,35 @@
-"""Surfaces: tileable textures and the numbers of a principled shader.
+"""Surfaces: textures in a colour, and the numbers of a principled shader.
 
-Knows how leather, wood, fabric, ceramic and metal differ by more than colour, and the
-materials of the surroundings. Knows no geometry and no renderer. Colours come in as
-sRGB and leave as linear.
+Knows how the eight materials of the brief differ by more than colour, and the materials of the
+surroundings. Knows no geometry and no renderer. Colours come in as sRGB and leave as linear.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-SIZE = 256  # texels of a tile's side
+from scripts.draft.textures import (
+    SIZE,
+    Array,
+    basket,
+    cells,
+    noise,
+    quilt,
+    ribs,
+    speckles,
+    weave,
+    wood,
+)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """`base` [H,W,3] linear, `bump` [H,W] heights; `tile` is the metric side of one tile."""
+    """`base` [H,W,3] linear, `bump` [H,W] heights; `tile` is the metric side of one tile.
+
+    `clear` is the share of the light that a thin wall lets through; 0 is opaque.
+    """
 
     base: Array
     bump: Array
@@ -30,64 +40,12 @@ class Surface:
     specular: float = 0.5
     clearcoat: float = 0.0
     sheen: float = 0.0
+    clear: float = 0.0
 
 
 def to_linear(rgb: tuple[float, float, float] | Array) -> Array:
     x = np.asarray(rgb, float)
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
-
-
-def noise(seed: int, low: float, high: float, stretch: float = 1.0) -> Array:
-    """Tileable band-passed noise [SIZE,SIZE], about -1..1; `stretch` > 1 draws it out along u."""
-    rng = np.random.default_rng(seed)
-    f = np.fft.fftfreq(SIZE) * SIZE
-    fu, fv = np.meshgrid(f * stretch, f)
-    r = np.hypot(fu, fv)
-    band = np.exp(-((r / high) ** 2)) * (1 - np.exp(-((r / max(low, 1e-3)) ** 2)))
-    x = np.fft.ifft2(np.fft.fft2(rng.standard_normal((SIZE, SIZE))) * band).real
-    return x / (2.2 * x.std() + 1e-9)
-
-
-@lru_cache(maxsize=64)
-def _cells(seed: int, count: int) -> Array:
-    """Distance to the nearest of some points on the torus [SIZE,SIZE], 0..1: a grain."""
-    rng = np.random.default_rng(seed)
-    side = round(count**0.5)
-    g = (np.stack(np.meshgrid(range(side), range(side)), -1).reshape(-1, 2) + 0.5) / side
-    p = (g + rng.uniform(-0.42, 0.42, g.shape) / side) % 1
-    x = (np.arange(SIZE) + 0.5) / SIZE
-    best = np.full((SIZE, SIZE), 9.0)
-    for px, py in p:
-        dx, dy = np.abs(x - px), np.abs(x - py)
-        dx, dy = np.minimum(dx, 1 - dx), np.minimum(dy, 1 - dy)
-        best = np.minimum(best, dx[None, :] ** 2 + dy[:, None] ** 2)
-    d = np.sqrt(best)
-    return d / d.max()
-
-
-@lru_cache(maxsize=64)
-def _wood(seed: int) -> Array:
-    """Grain along u, 0.45..1.15 as a multiplier."""
-    v = np.linspace(0, 1, SIZE, endpoint=False)[:, None]
-    warp = 0.16 * noise(seed, 0.5, 4, 5.0) + 0.03 * noise(seed + 1, 2, 12, 8.0)
-    rings = 0.5 + 0.5 * np.sin(2 * np.pi * (6 * v + 6 * warp))
-    fibre = noise(seed + 2, 30, 110, 24.0)
-    return np.clip(
-        0.98 - 0.36 * rings**2 + 0.12 * fibre + 0.08 * noise(seed + 3, 0.5, 3), 0.4, 1.15
-    )
-
-
-@lru_cache(maxsize=64)
-def _weave(seed: int, count: int) -> tuple[Array, Array]:
-    """(multiplier, height) of a coarse plain weave with `count` threads a side."""
-    t = np.linspace(0, count * np.pi, SIZE, endpoint=False)
-    x, y = np.meshgrid(t, t)
-    over = np.sign(np.sin(x) * np.sin(y))
-    height = np.where(over > 0, np.abs(np.sin(x)), np.abs(np.sin(y)))
-    melange = 0.5 * noise(seed, 6, 60, 6.0) * (over > 0) + 0.5 * noise(seed, 6, 60, 6.0).T * (
-        over <= 0
-    )
-    return np.clip(0.66 + 0.34 * height + 0.14 * melange + 0.10 * (over > 0), 0.35, 1.25), height
 
 
 def _flat(rgb: Array) -> Array:
@@ -97,38 +55,53 @@ def _flat(rgb: Array) -> Array:
 def product(material: str, rgb: tuple[float, float, float], seed: int) -> Surface:
     """The brief's material in the brief's colour."""
     colour, k = to_linear(rgb), seed % 5 * 10
+    none = np.zeros((SIZE, SIZE))
     if material == "leather":
-        cells, blotch = _cells(k, 484), noise(k, 0.8, 5)
-        # Creases darken and the pigment is uneven, as on a real hide.
-        m = np.clip(1.0 - 0.42 * np.clip(cells - 0.4, 0, 1) + 0.07 * blotch, 0.4, 1.25)
-        return Surface(colour * m[..., None] * 0.95, -cells, 0.62, 0.004, 0.36, 0, 0.65, 0.2)
+        m, height = quilt(k, 3)
+        return Surface(colour * m[..., None], height, 0.95, 0.035, 0.34, 0, 0.65, 0.25)
     if material == "wood":
-        m = _wood(k)
-        tint = colour * m[..., None] ** 1.35
+        m = wood(k)
         # Stain lets a little of the timber's own warmth through.
-        tint = 0.86 * tint + 0.14 * m[..., None] * to_linear((0.62, 0.42, 0.25))
-        return Surface(tint, m, 0.62, 0.004, 0.42, 0, 0.4, 0.1)
+        tint = colour * np.clip(1.25 * m - 0.2, 0.12, 1.2)[..., None] ** 1.5
+        tint = 0.84 * tint + 0.16 * m[..., None] * to_linear((0.62, 0.42, 0.25))
+        return Surface(tint, m, 0.85, 0.006, 0.45, 0, 0.4, 0.1)
     if material == "fabric":
-        m, height = _weave(k, 24)
-        return Surface(colour * m[..., None] * 1.05, height, 0.72, 0.012, 0.95, 0, 0.1, 0, 0.6)
+        m, height = weave(k, 14)
+        return Surface(colour * m[..., None] * 1.08, height, 0.8, 0.022, 0.95, 0, 0.1, 0, 0.7)
     if material == "ceramic":
-        m = 1 + 0.03 * noise(k, 0.5, 3)
-        return Surface(colour * m[..., None], _flat(colour)[..., 0], 1.0, 0, 0.12, 0, 0.65, 1.0)
+        # A speckled glaze: dark specks on light pots, light ones on dark.
+        other = to_linear((0.16, 0.12, 0.09)) if colour.mean() > 0.09 else np.full(3, 0.42)
+        share = 0.75 * speckles(k, 130)[..., None]
+        base = colour * (1 - share) + other * share
+        return Surface(base, none, 0.9, 0, 0.1, 0, 0.65, 1.0)
     if material == "metal":
-        m = np.clip(1 + 0.10 * noise(k, 40, 120, 40.0), 0.6, 1.2)
+        m = np.clip(1 + 0.16 * noise(k, 40, 120, 40.0), 0.5, 1.25)
         bright = 0.10 + 0.88 * colour if colour.max() < 0.1 else 0.03 + 0.95 * colour
-        return Surface(bright * m[..., None], m, 0.7, 0.0006, 0.24, 1.0, 0.6)
+        return Surface(bright * m[..., None], m, 0.7, 0.0008, 0.22, 1.0, 0.6)
+    if material == "glass":
+        # A thin wall is crossed four times, so each tints but a little.
+        return Surface(_flat(0.22 + 0.78 * colour**0.45), none, 1.0, 0, 0.02, clear=0.95)
+    if material == "plastic":
+        return Surface(_flat(colour), ribs(8), 0.8, 0.016, 0.3, 0, 0.5)
+    if material == "rattan":
+        m, height = basket(k, 6)
+        warm = 0.88 * colour + 0.12 * to_linear((0.70, 0.52, 0.32))
+        return Surface(warm * m[..., None], height, 0.75, 0.03, 0.6, 0, 0.35)
     raise KeyError(material)
 
 
 def quiet(role: str, product_material: str, seed: int) -> Surface:
-    """Legs and trim: timber, dark metal or brass."""
+    """What is not the brief's: timber legs, dark metal or brass, a dial, rubber soles and pads."""
     rng = np.random.default_rng(seed)
     pick = rng.random()
     if role == "legs" and pick < 0.6:
         tone = [(0.62, 0.43, 0.26), (0.36, 0.22, 0.13), (0.78, 0.62, 0.43)][int(rng.integers(3))]
-        m = _wood(seed % 3)
+        m = wood(seed % 3)
         return Surface(to_linear(tone) * m[..., None], m, 0.5, 0, 0.45)
+    if role == "face":
+        return plain((0.95, 0.94, 0.91), 0.3, coat=0.3)
+    if role == "rubber":
+        return plain((0.13, 0.13, 0.14) if pick < 0.35 else (0.90, 0.89, 0.86), 0.6)
     tone = (
         (0.10, 0.10, 0.11)
         if pick < 0.8
@@ -151,7 +124,7 @@ def timber(rgb: tuple[float, float, float], seed: int, planks: int, tile: float)
     rng = np.random.default_rng(seed)
     for i in range(planks):
         grain = 0.45 + 0.55 * np.roll(
-            _wood(seed % 4 * 7 + i % 3), rng.integers(SIZE, size=2), (0, 1)
+            wood(seed % 4 * 7 + i % 3), rng.integers(SIZE, size=2), (0, 1)
         )
         rows_here = slice(i * rows, (i + 1) * rows if i < planks - 1 else SIZE)
         out[rows_here] = grain[rows_here] * rng.uniform(0.85, 1.1)
@@ -191,8 +164,8 @@ def grass(seed: int) -> Surface:
 
 
 def leaves(seed: int) -> Surface:
-    cells = _cells(seed % 3 + 50, 400)
-    m = np.clip(1.15 - 1.2 * cells + 0.35 * noise(seed, 2, 12), 0, 1)
+    spots = cells(seed % 3 + 50, 400)
+    m = np.clip(1.15 - 1.2 * spots + 0.35 * noise(seed, 2, 12), 0, 1)
     base = (1 - m[..., None]) * to_linear((0.10, 0.22, 0.08)) + m[..., None] * to_linear(
         (0.46, 0.64, 0.28)
     )

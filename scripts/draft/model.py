@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -74,7 +74,8 @@ class Text:
 
     def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """(hidden states [N,77,320], pooled [N,192])."""
-        one, two = self.ids(captions)
+        device = next(self.encoders.parameters()).device
+        one, two = (ids.to(device) for ids in self.ids(captions))
         first = self.encoders[0](one, output_hidden_states=True)
         second = self.encoders[1](two, output_hidden_states=True)
         states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
@@ -116,6 +117,25 @@ def unet() -> UNet2DConditionModel:
 
 def noise_schedule() -> DDPMScheduler:
     return DDPMScheduler(**SCHEDULER)
+
+
+# The ControlNet is the first half of the UNet without attention: an edge needs no words.
+CONTROLNET: dict[str, Any] = {
+    "in_channels": CHANNELS,
+    "conditioning_channels": 3,
+    "down_block_types": ("DownBlock2D", "DownBlock2D"),
+    "mid_block_type": "UNetMidBlock2D",
+    "block_out_channels": UNET["block_out_channels"],
+    "layers_per_block": 1,
+    "attention_head_dim": 1,
+    "norm_num_groups": UNET["norm_num_groups"],
+    "cross_attention_dim": UNET["cross_attention_dim"],
+    "conditioning_embedding_out_channels": (16, 32, 64, 96, 128),  # halved four times
+}
+
+
+def controlnet() -> ControlNetModel:
+    return ControlNetModel(**CONTROLNET)
 
 
 def time_ids(height: int, width: int, rows: int) -> Tensor:

@@ -1,9 +1,10 @@
-"""Trains the byte-pair tokenizer of the draft model, in CLIP's file format.
+"""Trains the byte-pair tokenizer of the draft model, in CLIP's file format, or grows it.
 
 Knows captions and CLIP's conventions (lower case, `</w>` at a word's end, start and end
-tokens); does not know the model.
+tokens); does not know the model. A grown tokenizer writes all it knew as before, so that a
+trained text encoder still fits it, and new words of the vocabulary as one token each.
 
-    python -m scripts.draft.tokenizer --out assets/models/draft
+    python -m scripts.draft.tokenizer --from assets/models/draft --out .draft/tok
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ def corpus(count: int = 30_000, seed: int = 0) -> list[str]:
 def train(out: Path) -> None:
     """Writes `out/tokenizer` and `out/tokenizer_2` (the same, padded as SDXL pads its second)."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
 
     bpe = Tokenizer(models.BPE(unk_token=END, end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -59,6 +59,12 @@ def train(out: Path) -> None:
     seen = set(tokens)
     tokens += [t for t in ("".join(m.split(" ")) for m in merges) if not (t in seen or seen.add(t))]
     vocab = {token: i for i, token in enumerate([*tokens, START, END])}
+    _write(out, vocab, merges)
+
+
+def _write(out: Path, vocab: dict[str, int], merges: list[str]) -> None:
+    from transformers import CLIPTokenizer
+
     for name, pad in (("tokenizer", END), ("tokenizer_2", "!")):
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +82,31 @@ def train(out: Path) -> None:
         made.save_pretrained(folder)
 
 
+def grow(folder: Path, out: Path) -> None:
+    """The tokenizer of the model in `folder` with merges added for words it writes in pieces."""
+    from transformers import CLIPTokenizer
+
+    known = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    model = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())["model"]
+    merges = [" ".join(m) if isinstance(m, list) else m for m in model["merges"]]
+    vocab: dict[str, int] = dict(model["vocab"])
+    said = (
+        (entry.phrase, entry.en, *entry.english_synonyms)
+        for field in FIELDS
+        for entry in words(field)
+    )
+    for word in sorted({word for phrases in said for text in phrases for word in text.split()}):
+        for part in word.lower().split("-"):
+            pieces = known.tokenize(part)
+            while len(pieces) > 1:  # a word's later merges come after, as byte pairs' ranks do
+                merged = pieces[0] + pieces[1]
+                if f"{pieces[0]} {pieces[1]}" not in merges:
+                    merges.append(f"{pieces[0]} {pieces[1]}")
+                vocab.setdefault(merged, len(vocab))
+                pieces = [merged, *pieces[2:]]
+    _write(out, vocab, merges)
+
+
 def _clip_pattern() -> object:
     from tokenizers import Regex
 
@@ -87,8 +118,12 @@ def _clip_pattern() -> object:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--from", dest="shipped", type=Path, help="grow that model's tokenizer")
     args = parser.parse_args(argv)
-    train(args.out)
+    if args.shipped:
+        grow(args.shipped, args.out)
+    else:
+        train(args.out)
     return 0
 
 

@@ -36,7 +36,9 @@ class Average:
         return {"count": self.count, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.count, self.weights = state["count"], state["weights"]
+        self.count = state["count"]
+        for key, weight in state["weights"].items():
+            self.weights[key].copy_(weight)
 
 
 def save(path: Path, **state: Any) -> None:
@@ -47,7 +49,11 @@ def save(path: Path, **state: Any) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    return torch.load(path, weights_only=False) if path.exists() else None
+    """A checkpoint, on the processor whatever device it was made on; None if there is none."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, weights_only=False, map_location="cpu")
+    return state
 
 
 def rate(progress: float, peak: float, warmup: float = 0.02, floor: float = 0.05) -> float:

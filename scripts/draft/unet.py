@@ -1,12 +1,13 @@
-"""Trains the UNet and both text encoders together, from nothing.
+"""Trains the UNet and both text encoders together, from nothing or from a shipped model.
 
 Knows latents and captions; does not know pixels. The loss is the plain squared error of
 the velocity, which already weighs noise levels evenly; timesteps are spread evenly over
-each batch to quieten it. On a few shared cores one process of one thread for each core is
-faster than one process of many threads, so gradients are averaged between processes.
+each batch to quieten it. Renders that are encoded meanwhile join in at the next checkpoint. On a
+few shared cores one process of one thread for each core is faster than one process of many
+threads, so gradients are averaged between processes; `--device cuda` takes one process.
 
     python -m scripts.draft.unet --latents .draft/latents.pt --tokenizer .draft/tok \
-        --out .draft/unet.pt --minutes 60 --processes 2
+        --from assets/models/draft --out .draft/unet.pt --minutes 60 --processes 2
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -24,6 +26,7 @@ from tqdm import tqdm
 
 from scripts.draft import model, training
 from scripts.draft.captions import caption
+from scripts.draft.optimizers import Muon
 
 
 class Whole(nn.Module):
@@ -36,11 +39,25 @@ class Whole(nn.Module):
         self.unet = model.unet()
 
     def forward(
-        self, noisy: Tensor, t: Tensor, captions: list[str], size: tuple[int, int]
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        captions: list[str],
+        size: tuple[int, int],
+        residuals: tuple[tuple[Tensor, ...], Tensor] | None = None,
     ) -> Tensor:
+        """The velocity; `residuals` are a ControlNet's for the way down and the middle."""
         states, pooled = self.text.encode(captions)
-        conditions = {"text_embeds": pooled, "time_ids": model.time_ids(*size, len(captions))}
-        return self.unet(noisy, t, states, added_cond_kwargs=conditions).sample
+        ids = model.time_ids(*size, len(captions)).to(noisy.device)
+        down, middle = residuals or (None, None)
+        return self.unet(
+            noisy,
+            t,
+            states,
+            added_cond_kwargs={"text_embeds": pooled, "time_ids": ids},
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+        ).sample
 
 
 def average_gradients(weights: list[nn.Parameter], is_over: bool, num_processes: int) -> bool:
@@ -57,6 +74,43 @@ def average_gradients(weights: list[nn.Parameter], is_over: bool, num_processes:
     return bool(flat[-1] > 0)
 
 
+class Lessons:
+    """Batches of noised latents with their captions; reads the file again when it has grown."""
+
+    def __init__(self, path: Path, batch: int, device: str, seed: int) -> None:
+        self.path, self.batch, self.device = path, batch, device
+        self.rng = random.Random(seed)
+        self.g = torch.Generator().manual_seed(seed)
+        self.schedule = model.noise_schedule()
+        self.read_at = 0.0
+        self.refresh()
+
+    def refresh(self) -> None:
+        if self.path.stat().st_mtime > self.read_at:
+            self.read_at = self.path.stat().st_mtime
+            data = training.load(self.path)
+            assert data is not None
+            self.groups: list[dict[str, Any]] = data["groups"]
+            self.sizes = torch.tensor([float(len(group["names"])) for group in self.groups])
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor, list[str], tuple[int, int]]:
+        """(noisy latents, timesteps, velocities, captions, size of the pictures)."""
+        chosen = self.groups[int(torch.multinomial(self.sizes, 1, generator=self.g))]
+        rows = torch.randint(len(chosen["names"]), (self.batch,), generator=self.g)
+        flip = torch.rand(self.batch, 1, 1, 1, generator=self.g) < 0.5
+        clean = torch.where(flip, chosen["flipped"][rows], chosen["latents"][rows]).float()
+        self.rows, self.flip = rows, flip.flatten()  # for who needs the pictures too
+        self.chosen = chosen
+        captions = [caption(*chosen["names"][i], self.rng) for i in rows.tolist()]
+        spread = torch.arange(self.batch) / self.batch
+        t = ((torch.rand(1, generator=self.g) + spread) % 1 * 1000).long()
+        noise = torch.randn(clean.shape, generator=self.g)
+        noisy = self.schedule.add_noise(clean, noise, t)
+        target = self.schedule.get_velocity(clean, noise, t)
+        moved = (x.to(self.device) for x in (noisy, t, target))
+        return (*moved, captions, chosen["size"])
+
+
 def train(rank: int, args: argparse.Namespace) -> None:
     """One process of the training; the first one keeps the checkpoint."""
     torch.set_num_threads(args.threads)
@@ -64,26 +118,26 @@ def train(rank: int, args: argparse.Namespace) -> None:
     if args.processes > 1:
         meeting = f"file://{args.out.resolve()}.meeting"
         distributed.init_process_group("gloo", meeting, rank=rank, world_size=args.processes)
-    data = training.load(args.latents)
-    assert data is not None
-    groups = data["groups"]
     whole = Whole(str(args.tokenizer))
+    state = training.load(args.out)
+    if args.shipped and state is None:
+        from scripts.draft.shipped import carry
+
+        carry(whole, args.shipped)
+    whole.to(args.device)
     average = training.Average(whole, args.decay)
     weights = [w for w in whole.parameters() if w.requires_grad]
-    optimizer = torch.optim.AdamW(
-        weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = model.noise_schedule()
+    optimizer = Muon(weights, lr=args.rate)
     step, spent = 0, 0.0
-    if state := training.load(args.out):
+    if state is not None:
         whole.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["minutes"]
-    rng = random.Random(step * 64 + rank)
-    g = torch.Generator().manual_seed(step * 64 + rank)
-    sizes = torch.tensor([float(len(group["names"])) for group in groups])
-    batch = args.batch // args.processes
+        del state
+    seed = step * 64 + rank
+    lessons = Lessons(args.latents, args.batch // args.processes, args.device, seed)
+    device_type = torch.device(args.device).type
     began, saved, smooth = time.time(), time.time(), 0.0
     bar = tqdm(mininterval=10, desc="unet", initial=step, disable=rank > 0)
     stop = threading.Event()  # asked to end, it keeps what it has learnt
@@ -93,18 +147,9 @@ def train(rank: int, args: argparse.Namespace) -> None:
         minutes = spent + (time.time() - began) / 60
         for group in optimizer.param_groups:
             group["lr"] = training.rate(minutes / args.minutes, args.rate, floor=0.02)
-        chosen = groups[int(torch.multinomial(sizes, 1, generator=g))]
-        rows = torch.randint(len(chosen["names"]), (batch,), generator=g)
-        flip = torch.rand(batch, 1, 1, 1, generator=g) < 0.5
-        clean = torch.where(flip, chosen["flipped"][rows], chosen["latents"][rows]).float()
-        captions = [caption(*chosen["names"][i], rng) for i in rows.tolist()]
-        t = (torch.rand(1, generator=g) + torch.arange(batch) / batch) % 1 * 1000
-        t = t.long()
-        noise = torch.randn(clean.shape, generator=g)
-        noisy = schedule.add_noise(clean, noise, t)
-        target = schedule.get_velocity(clean, noise, t)
-        with torch.autocast("cpu", torch.bfloat16):
-            out = whole(noisy, t, captions, chosen["size"])
+        noisy, t, target, captions, size = lessons.next()
+        with torch.autocast(device_type, torch.bfloat16):
+            out = whole(noisy, t, captions, size)
         value = (out.float() - target).square().mean()
         for w in weights:  # zeroed, not dropped: an unused weight must have a gradient to average
             w.grad = None if w.grad is None else w.grad.zero_()
@@ -118,22 +163,23 @@ def train(rank: int, args: argparse.Namespace) -> None:
         optimizer.step()
         step += 1
         smooth = value.item() if smooth == 0 else 0.98 * smooth + 0.02 * value.item()
-        if rank > 0:
-            continue
-        average.update(whole)
-        bar.update()
-        bar.set_postfix(loss=f"{smooth:.4f}", minutes=f"{minutes:.1f}", refresh=False)
-        if is_over or time.time() - saved > 240:
-            training.save(
-                args.out,
-                model=whole.state_dict(),
-                average=average.state_dict(),
-                optimizer=optimizer.state_dict(),
-                step=step,
-                minutes=minutes,
-                batch=args.batch,
-            )
+        if rank == 0:
+            average.update(whole)
+            bar.update()
+            bar.set_postfix(loss=f"{smooth:.4f}", minutes=f"{minutes:.1f}", refresh=False)
+        if is_over or time.time() - saved > args.save_every * 60:
+            lessons.refresh()
             saved = time.time()
+            if rank == 0:
+                training.save(
+                    args.out,
+                    model=whole.state_dict(),
+                    average=average.state_dict(),
+                    optimizer=optimizer.state_dict(),
+                    step=step,
+                    minutes=minutes,
+                    batch=args.batch,
+                )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -141,12 +187,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
+    parser.add_argument("--from", dest="shipped", type=Path, help="a model folder to go on from")
     parser.add_argument("--minutes", type=float, default=60, help="in all, restarts included")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument("--batch", type=int, default=20, help="over all processes")
-    parser.add_argument("--rate", type=float, default=7e-4)
+    parser.add_argument("--device", default="cpu", help="cuda takes one process")
+    parser.add_argument("--batch", type=int, default=24, help="over all processes")
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.998, help="of the averaged weights")
+    parser.add_argument("--save-every", type=float, default=4, help="minutes")
     args = parser.parse_args(argv)
     if not args.latents.exists():
         parser.error(f"no latents at {args.latents}; make them first")

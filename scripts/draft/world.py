@@ -12,11 +12,14 @@ import hashlib
 import itertools
 import random
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from scripts.draft.vocabulary import FIELDS, words
 
+VERSION = 2
 HELD_OUT_PERCENT = 8
+HELD_OUT_SEEDS = 900_000  # seeds from here on show held-out combinations, for measuring
 
 # sRGB anchors, jittered a little per picture.
 COLORS = {
@@ -30,6 +33,8 @@ COLORS = {
     "blue": (0.08, 0.25, 0.70),
     "pink": (0.95, 0.56, 0.68),
     "brown": (0.38, 0.22, 0.12),
+    "purple": (0.42, 0.20, 0.62),
+    "beige": (0.85, 0.76, 0.61),
 }
 
 # Shape parameters of each subject: name -> (low, high), in the subject's own units.
@@ -116,7 +121,52 @@ SHAPES: dict[str, dict[str, tuple[float, float]]] = {
         "flap": (0.0, 1.0),
         "round": (0.05, 0.11),
     },
+    "teapot": {
+        "belly": (0.5, 0.66),
+        "height": (0.72, 0.95),
+        "at": (0.38, 0.55),
+        "mouth": (0.22, 0.3),
+        "foot": (0.28, 0.38),
+        "knob": (0.06, 0.1),
+        "spout": (0.42, 0.55),
+        "handle": (0.3, 0.42),
+        "turn": (-25, 25),
+    },
+    "shoe": {
+        "length": (1.5, 1.7),
+        "toe": (0.2, 0.27),
+        "instep": (0.42, 0.56),
+        "heel": (0.46, 0.66),
+        "width": (0.24, 0.3),
+        "sole": (0.08, 0.16),
+        "opening": (0.5, 0.56),
+        "laces": (2.5, 5.5),
+        "turn": (-30, 25),
+    },
+    "watch": {
+        "case": (0.36, 0.46),
+        "thick": (0.12, 0.18),
+        "strap": (0.22, 0.3),
+        "loop": (0.62, 0.78),
+        "depth": (0.34, 0.42),
+        "bezel": (0.04, 0.08),
+        "hour": (0.0, 12.0),
+        "turn": (-28, 28),
+    },
+    "headphones": {
+        "radius": (0.56, 0.66),
+        "tall": (0.75, 0.95),
+        "band": (0.035, 0.055),
+        "flat": (2.2, 3.6),
+        "cup": (0.3, 0.38),
+        "thick": (0.14, 0.2),
+        "cushion": (0.1, 0.15),
+        "turn": (15, 50),
+    },
 }
+
+# Where the wall behind matters more than the ground, the camera stays low.
+LOW_SCENES = ("living_room", "garden", "shelf", "night")
 
 # Portrait and landscape sizes are learnt too; (height, width) of the render.
 SIZES = {(256, 256): 0.7, (320, 256): 0.15, (256, 320): 0.15}
@@ -181,11 +231,26 @@ def combinations(*, held_out: bool) -> list[tuple[str, str, str, str]]:
     ]
 
 
+@cache
+def _shuffled(held_out: bool) -> list[tuple[str, str, str, str]]:
+    every = combinations(held_out=held_out)
+    random.Random(f"vitrine-draft-{VERSION}").shuffle(every)
+    return every
+
+
+def combination_of(seed: int) -> tuple[str, str, str, str]:
+    """What a seed shows: every combination comes once before any comes twice.
+
+    Seeds from HELD_OUT_SEEDS on show combinations that are held out, all others never do.
+    """
+    order = _shuffled(seed >= HELD_OUT_SEEDS)
+    return order[seed % HELD_OUT_SEEDS % len(order)]
+
+
 def describe(seed: int, combination: tuple[str, str, str, str] | None = None) -> World:
-    """The world of a seed; a training combination unless one is given."""
-    rng = random.Random(f"vitrine-draft-1:{seed}")
-    drawn = rng.choice(combinations(held_out=False))
-    subject, material, color, scene = combination or drawn
+    """The world of a seed, with the combination that seed shows unless another is given."""
+    rng = random.Random(f"vitrine-draft-{VERSION}:{seed}")
+    subject, material, color, scene = combination or combination_of(seed)
     height, width = rng.choices(list(SIZES), weights=list(SIZES.values()))[0]
     return World(
         seed=seed,
@@ -196,10 +261,8 @@ def describe(seed: int, combination: tuple[str, str, str, str] | None = None) ->
         rgb=_jitter(COLORS[color], rng),
         shape={name: rng.uniform(*bounds) for name, bounds in SHAPES[subject].items()},
         camera=Camera(
-            azimuth=rng.triangular(-35, 35, 0),
-            elevation=rng.uniform(7, 18)
-            if scene in ("living_room", "garden")
-            else rng.uniform(10, 26),
+            azimuth=rng.triangular(-40, 40, 0),
+            elevation=rng.uniform(6, 18) if scene in LOW_SCENES else rng.uniform(9, 27),
             fov=rng.uniform(26, 38),
             fill=rng.uniform(0.60, 0.74),
             shift=(rng.uniform(-0.03, 0.03), rng.uniform(-0.03, 0.03)),

@@ -1,0 +1,244 @@
+"""Trains the ControlNet that makes a shipped draft model follow edges, and puts it in its folder.
+
+Knows renders, their edges and a finished model, whose other weights stay as they are; works for
+either version. Run again, it goes on from its checkpoint and takes the renders finished since.
+
+    python -m scripts.draft.controlnet --model assets/models/draft --renders .draft/renders \
+        --out .draft/controlnet.pt --minutes 40
+    python -m scripts.draft.controlnet --model assets/models/draft --out .draft/controlnet.pt \
+        --export
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionXLPipeline
+from torch import Tensor
+from tqdm import tqdm
+
+from scripts.draft import autoencoder, dataset, model, training
+from scripts.draft.latents import encode
+from scripts.draft.optimizers import Muon
+from scripts.draft.sketches import edges, hand_drawn
+from scripts.draft.vocabulary import FIELDS, word, words
+
+SILENT_SHARE = 0.15  # captions left out
+FOLDER = "controlnet"
+
+
+@dataclass
+class Lesson:
+    """Renders of one size: `pixels` uint8 [N,3,H,W], `masks` bool [N,H,W], latents [N,C,h,w]."""
+
+    pixels: Tensor
+    masks: Tensor
+    latents: tuple[Tensor, Tensor]  # as rendered, and mirrored
+    captions: list[str]
+
+
+class Teacher:
+    """The finished model: it encodes pictures and words, and draws with the ControlNet's help."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        pipe = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True)
+        self.unet = pipe.unet.to(device).requires_grad_(False)
+        self.text = model.Text(
+            (pipe.tokenizer, pipe.tokenizer_2),
+            torch.nn.ModuleList([pipe.text_encoder, pipe.text_encoder_2]).to(device),
+        )
+        vae: AutoencoderKL = pipe.vae
+        self.fold = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.map = autoencoder.read(vae)
+        self.known: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return encode(*self.map, pixels, self.fold)
+
+    @torch.no_grad()
+    def words(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """(states [N,77,D], pooled [N,E]), remembered by caption."""
+        if new := sorted(set(captions) - self.known.keys()):
+            for text, states, pooled in zip(new, *self.text.encode(new), strict=True):
+                self.known[text] = states, pooled
+        states, pooled = zip(*(self.known[text] for text in captions), strict=True)
+        return torch.stack(states), torch.stack(pooled)
+
+
+def new_controlnet(teacher: Teacher) -> ControlNetModel:
+    """The first half of the UNet without attention, with its weights; it says nothing at first."""
+    config = model.CONTROLNET | {
+        "in_channels": teacher.unet.config.in_channels,
+        # One halving less for an eightfold autoencoder.
+        "conditioning_embedding_out_channels": (16, 32, 64, 96, 128)[: 3 + teacher.fold // 8],
+    }
+    net = ControlNetModel(**config)
+    mine, known = net.state_dict(), teacher.unet.state_dict()
+    for name, weight in mine.items():
+        if name in known and known[name].shape == weight.shape:
+            weight.copy_(known[name])
+    return net
+
+
+def lessons(folder: Path, teacher: Teacher) -> list[Lesson]:
+    """The renders at the size the model draws, with what they show in words it knows."""
+    shrink = 16 // teacher.fold
+    known = {field: {entry.id for entry in words(field, shipped=True)} for field in FIELDS}
+    made = []
+    for group in dataset.load(folder):
+        masks = torch.from_numpy(dataset.load_masks(folder, group.seeds))
+        pixels = group.pixels
+        if shrink > 1:
+            small = F.avg_pool2d(pixels.float(), shrink)
+            pixels = small.round().byte()
+            masks = F.avg_pool2d(masks[:, None].float(), shrink)[:, 0] > 0.5
+        captions = []
+        for names in group.names:
+            said = {f: id for f, id in zip(FIELDS, names, strict=True) if id in known[f]}
+            place = word("scene", said.pop("scene")).phrase if "scene" in said else ""
+            order = [word(f, said[f]).en for f in ("material", "color", "subject") if f in said]
+            captions.append(" ".join(["a", *order, place]).strip())
+        latents = teacher.encode(pixels), teacher.encode(pixels.flip(-1))
+        made.append(Lesson(pixels, masks, latents, captions))
+    return made
+
+
+def controls(lesson: Lesson, rows: list[int], flips: list[bool], rng: random.Random) -> Tensor:
+    """What to follow, [N,3,H,W] in 0..1: Canny edges of the renders, half of them as by hand."""
+    out = []
+    for i, is_flipped in zip(rows, flips, strict=True):
+        picture = lesson.pixels[i].permute(1, 2, 0).numpy()
+        lines = edges(picture, rng)
+        if rng.random() < 0.5:
+            lines = hand_drawn(lines, lesson.masks[i].numpy(), rng)
+        out.append(np.ascontiguousarray(lines[:, ::-1]) if is_flipped else lines)
+    return torch.from_numpy(np.stack(out)).float()[:, None].expand(-1, 3, -1, -1) / 255
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    teacher = Teacher(args.model, args.device)
+    net = new_controlnet(teacher).to(args.device)
+    average = training.Average(net, 0.99)
+    weights = list(net.parameters())
+    optimizer = Muon(weights, lr=args.rate)
+    step, spent = 0, 0.0
+    if state := training.load(args.out):
+        net.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent = state["step"], state["minutes"]
+    groups = lessons(args.renders, teacher)
+    schedule = model.noise_schedule()
+    g = torch.Generator().manual_seed(step)
+    rng = random.Random(step)
+    device_type = torch.device(args.device).type
+    began, saved, smooth = time.time(), time.time(), 0.0
+    bar = tqdm(mininterval=10, desc="controlnet", initial=step)
+    minutes = spent
+    while minutes < args.minutes:
+        minutes = spent + (time.time() - began) / 60
+        for group in optimizer.param_groups:
+            group["lr"] = training.rate(minutes / args.minutes, args.rate)
+        sizes = torch.tensor([float(len(lesson.captions)) for lesson in groups])
+        lesson = groups[int(torch.multinomial(sizes, 1, generator=g))]
+        rows = torch.randint(len(lesson.captions), (args.batch,), generator=g).tolist()
+        flips = [rng.random() < 0.5 for _ in rows]
+        clean = torch.stack([lesson.latents[f][i] for i, f in zip(rows, flips, strict=True)])
+        follow = controls(lesson, rows, flips, rng).to(args.device)
+        said = ["" if rng.random() < SILENT_SHARE else lesson.captions[i] for i in rows]
+        # The layout is decided early in a drawing, so late steps are taken less often.
+        u = (torch.rand(1, generator=g) + torch.arange(args.batch) / args.batch) % 1
+        t = (1000 * u**0.7).long().clamp_max(999)
+        noise = torch.randn(clean.shape, generator=g)
+        noisy = schedule.add_noise(clean, noise, t).to(args.device)
+        target = schedule.get_velocity(clean, noise, t).to(args.device)
+        states, pooled = teacher.words(said)
+        ids = model.time_ids(*lesson.pixels.shape[-2:], len(rows)).to(args.device)
+        added = {"text_embeds": pooled, "time_ids": ids}
+        t = t.to(args.device)
+        with torch.autocast(device_type, torch.bfloat16):
+            down, middle = net(noisy, t, states, follow, return_dict=False)
+            out = teacher.unet(
+                noisy,
+                t,
+                states,
+                added_cond_kwargs=added,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=middle,
+            ).sample
+        value = (out.float() - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        average.update(net)
+        step += 1
+        smooth = value.item() if smooth == 0 else 0.95 * smooth + 0.05 * value.item()
+        bar.update()
+        bar.set_postfix(loss=f"{smooth:.4f}", minutes=f"{minutes:.1f}", refresh=False)
+        if minutes >= args.minutes or time.time() - saved > args.save_every * 60:
+            training.save(
+                args.out,
+                model=net.state_dict(),
+                average=average.state_dict(),
+                optimizer=optimizer.state_dict(),
+                step=step,
+                minutes=minutes,
+            )
+            groups = lessons(args.renders, teacher)
+            saved = time.time()
+
+
+def export(folder: Path, checkpoint: Path) -> int:
+    """Puts the averaged weights into the model's folder; answers the bytes they take."""
+    state = training.load(checkpoint)
+    assert state is not None
+    net = new_controlnet(Teacher(folder, "cpu"))
+    net.load_state_dict(state["average"]["weights"])
+    fresh = folder / (FOLDER + ".new")
+    net.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    fresh.rename(folder / FOLDER)
+    for path in (folder / FOLDER).iterdir():
+        path.chmod(0o644)
+    card_path = folder / "card.json"
+    card: dict[str, Any] = json.loads(card_path.read_text()) | {"control_kind": "canny"}
+    card_path.write_text(json.dumps(card, indent=2) + "\n")
+    return sum(path.stat().st_size for path in (folder / FOLDER).iterdir())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Train the draft model's ControlNet.")
+    parser.add_argument("--model", type=Path, required=True, help="the model that is to follow")
+    parser.add_argument("--renders", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
+    parser.add_argument("--minutes", type=float, default=40, help="in all, restarts included")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--save-every", type=float, default=5, help="minutes")
+    parser.add_argument("--export", action="store_true", help="put it into the model's folder")
+    args = parser.parse_args(argv)
+    if args.export:
+        print(f"{args.model / FOLDER}: {export(args.model, args.out) / 1e6:.1f} MB")
+        return 0
+    if args.renders is None or not dataset.finished(args.renders):
+        parser.error("--renders must be a folder of renders; make them first")
+    train(args)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
