@@ -27,7 +27,7 @@ SD2_WIDTH = 1024
 """Text features of Stable Diffusion 2; those of 1.5 are 768 wide and of SDXL 2048."""
 
 
-SHAPE_KEYS = ("in_channels", "cross_attention_dim", "block_out_channels", "down_block_types")
+SHAPE_KEYS = ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block")
 """What a ControlNet and its UNet have in common."""
 
 TEXT_KEYS = (

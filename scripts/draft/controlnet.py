@@ -75,8 +75,15 @@ class Teacher:
         return torch.stack(states), torch.stack(pooled)
 
 
+def first_controlnet(teacher: Teacher, folder: Path) -> ControlNetModel:
+    """The one in the model's folder, or the UNet's first half, which says nothing at first."""
+    if (folder / FOLDER).is_dir():
+        return ControlNetModel.from_pretrained(folder / FOLDER, local_files_only=True)
+    return new_controlnet(teacher)
+
+
 def new_controlnet(teacher: Teacher) -> ControlNetModel:
-    """The first half of the UNet without attention, with its weights; it says nothing at first."""
+    """The first half of the UNet, with its weights and without attention."""
     config = model.CONTROLNET | {
         "in_channels": teacher.unet.config.in_channels,
         # One halving less for an eightfold autoencoder.
@@ -128,7 +135,7 @@ def controls(lesson: Lesson, rows: list[int], flips: list[bool], rng: random.Ran
 def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     teacher = Teacher(args.model, args.device)
-    net = new_controlnet(teacher).to(args.device)
+    net = first_controlnet(teacher, args.model).to(args.device)
     average = training.Average(net, 0.99)
     weights = list(net.parameters())
     optimizer = Muon(weights, lr=args.rate)

@@ -1,7 +1,7 @@
 """Writes the shipped folder: a whole SDXL pipeline as fp16 safetensors.
 
-Knows the checkpoints and diffusers' layout. Every file is written beside the folder
-first and then moved into place, so a reader never meets half a file.
+Knows the checkpoints and diffusers' layout; the ControlNet is added by `controlnet.py`. Every file
+is written beside the folder first and then moved into place, so a reader never meets half a file.
 
     python -m scripts.draft.export --latents .draft/latents.pt --unet .draft/unet.pt \
         --tokenizer .draft/tok --out assets/models/draft
@@ -24,10 +24,10 @@ from scripts.draft.unet import Whole
 
 CARD: dict[str, Any] = {
     "name": "draft",
-    "version": "1",
+    "version": "2",
     "closed_world": True,
-    "default_size": [128, 128],
-    "sizes": [[128, 128], [160, 128], [128, 160]],
+    "default_size": [256, 256],
+    "sizes": [[256, 256], [320, 256], [256, 320]],
     "default_num_steps": 20,
     "default_guidance_scale": 2.5,
     "license": "Apache-2.0",
@@ -84,6 +84,7 @@ def write(pipe: StableDiffusionXLPipeline, out: Path, preview: dict[str, Any] | 
         path.chmod(0o644)
         path.replace(target)
     shutil.rmtree(fresh)
+    shutil.rmtree(out / "controlnet", ignore_errors=True)  # it followed another UNet
     return sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
 
 

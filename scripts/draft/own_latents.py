@@ -37,12 +37,15 @@ def redraw(
     sampler.set_timesteps(NUM_STEPS)
     take = int(torch.randint(*LAST_STEPS, (1,), generator=g))
     sampler.set_begin_index(NUM_STEPS - take)
-    x = latents + sampler.sigmas[NUM_STEPS - take] * torch.randn(latents.shape, generator=g)
+    noise = torch.randn(latents.shape, generator=g)
+    device = next(whole.parameters()).device
+    x = (latents + sampler.sigmas[NUM_STEPS - take] * noise).to(device)
     for t in sampler.timesteps[-take:]:
-        with torch.autocast("cpu", torch.bfloat16):
-            out = whole(sampler.scale_model_input(x, t), t.expand(len(x)), captions, size)
+        with torch.autocast(device.type, torch.bfloat16):
+            rows = t.to(device).expand(len(x))
+            out = whole(sampler.scale_model_input(x, t), rows, captions, size)
         x = sampler.step(out.float(), t, x).prev_sample
-    return x
+    return x.cpu()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--limit", type=int, help="of each size, as a few hundred are enough")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     data, state = training.load(args.latents), training.load(args.unet)
@@ -60,12 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("latents and UNet must be made first")
     whole = Whole(str(args.tokenizer))
     whole.load_state_dict(state["average"]["weights"])
-    whole.eval()
+    whole.eval().to(args.device)
     own = []
     for group in data["groups"]:
         drawn = []
-        for start in tqdm(range(0, len(group["names"]), args.batch), desc="redraw"):
-            rows = slice(start, start + args.batch)
+        count = min(len(group["names"]), args.limit or len(group["names"]))
+        for start in tqdm(range(0, count, args.batch), desc="redraw"):
+            rows = slice(start, min(start + args.batch, count))
             captions = [canonical(*names) for names in group["names"][rows]]
             drawn.append(
                 redraw(whole, group["latents"][rows].float(), captions, group["size"], start).half()

@@ -104,7 +104,7 @@ class Stage:
         import drjit as dr
         import mitsuba as mi
 
-        if "llvm" in mi.variant():
+        if mi.variant() != "scalar_rgb":
             for key, _ in self.params.items():
                 dr.make_opaque(self.params[key])
 
@@ -216,7 +216,7 @@ def _opaque(value: float) -> Any:
     import drjit as dr
     import mitsuba as mi
 
-    return dr.opaque(mi.Float, value) if "llvm" in mi.variant() else value
+    return dr.opaque(mi.Float, value) if mi.variant() != "scalar_rgb" else value
 
 
 def stage_for(world: World) -> Stage:
@@ -293,4 +293,4 @@ def _opaque(value: float) -> Any:
     import drjit as dr
     import mitsuba as mi
 
-    return dr.opaque(mi.Float, value) if "llvm" in mi.variant() else value
+    return dr.opaque(mi.Float, value) if mi.variant() != "scalar_rgb" else value

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
+from itertools import pairwise
 from pathlib import Path
 
 from scripts.draft.captions import GENERAL, caption
@@ -84,27 +86,37 @@ def _write(out: Path, vocab: dict[str, int], merges: list[str]) -> None:
 
 def grow(folder: Path, out: Path) -> None:
     """The tokenizer of the model in `folder` with merges added for words it writes in pieces."""
-    from transformers import CLIPTokenizer
-
-    known = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     model = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())["model"]
     merges = [" ".join(m) if isinstance(m, list) else m for m in model["merges"]]
+    ranks = {tuple(merge.split(" ")): i for i, merge in enumerate(merges)}
     vocab: dict[str, int] = dict(model["vocab"])
     said = (
-        (entry.phrase, entry.en, *entry.english_synonyms)
+        text
         for field in FIELDS
         for entry in words(field)
+        for text in (entry.phrase, entry.en, *entry.english_synonyms)
     )
-    for word in sorted({word for phrases in said for text in phrases for word in text.split()}):
-        for part in word.lower().split("-"):
-            pieces = known.tokenize(part)
-            while len(pieces) > 1:  # a word's later merges come after, as byte pairs' ranks do
-                merged = pieces[0] + pieces[1]
-                if f"{pieces[0]} {pieces[1]}" not in merges:
-                    merges.append(f"{pieces[0]} {pieces[1]}")
-                vocab.setdefault(merged, len(vocab))
-                pieces = [merged, *pieces[2:]]
-    _write(out, vocab, merges)
+    for word in sorted({word for text in said for word in re.findall("[a-z]+", text.lower())}):
+        pieces = _pieces(word, ranks)
+        while len(pieces) > 1:  # ranked after all there were, so those words stay as they are
+            pair = pieces[0], pieces[1]
+            ranks[pair] = len(ranks)
+            vocab.setdefault("".join(pair), len(vocab))
+            pieces = ["".join(pair), *pieces[2:]]
+    _write(out, vocab, [" ".join(pair) for pair in ranks])
+
+
+def _pieces(word: str, ranks: dict[tuple[str, ...], int]) -> list[str]:
+    """How byte pairs of those ranks write a word of plain letters."""
+    pieces = [*word[:-1], word[-1] + "</w>"]
+    while len(pieces) > 1:
+        pairs = list(pairwise(pieces))
+        best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
+        if best not in ranks:
+            break
+        i = pairs.index(best)
+        pieces[i : i + 2] = ["".join(best)]
+    return pieces
 
 
 def _clip_pattern() -> object:

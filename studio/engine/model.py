@@ -220,7 +220,8 @@ def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
 
 
 def _check_controlnet_fits(kind: str, net: Any, unet: Any) -> None:
-    for name in ("in_channels", "cross_attention_dim", "block_out_channels", "down_block_types"):
+    """What it adds must fit the UNet; small ones leave out attention, which is their own affair."""
+    for name in ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block"):
         theirs, ours = (_plain(module.config[name]) for module in (net, unet))
         if theirs != ours:
             raise BadModel(

@@ -1,0 +1,154 @@
+"""How the draft model is trained: the written encoder, grown models, short runs that go on."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scripts.draft import autoencoder, controlnet, latents, model, shipped, tokenizer, training
+from scripts.draft import unet as unet_training
+from scripts.draft.optimizers import orthogonal
+from scripts.draft.sketches import edges, hand_drawn
+from scripts.draft.vocabulary import FIELDS, words
+from scripts.draft.world import describe
+from studio.config import draft_model_dir
+from studio.engine.model import load_model
+
+FOLDER = draft_model_dir()
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    """Smooth colourful pictures [N,3,64,64] in -1..1."""
+    noise = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 9, 9, generator=noise) * 2 - 1
+    return F.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped tokenizers, grown."""
+    folder = tmp_path_factory.mktemp("tokens")
+    tokenizer.grow(FOLDER, folder)
+    return folder
+
+
+def test_the_written_encoder_computes_its_matrix_and_begins_with_the_one_it_grew_from() -> None:
+    seen = pictures(40)
+    first, bias = autoencoder.principal(F.avg_pool2d(seen, 2), 12)
+    matrix, whole_bias = autoencoder.fit(seen, autoencoder.lift(first), bias)
+    vae = autoencoder.build(matrix, whole_bias)
+    read, read_bias = autoencoder.read(vae)
+    assert (read - matrix).abs().max() < 1e-3
+    assert (read_bias - whole_bias).abs().max() < 1e-2
+    new = pictures(2, seed=1)
+    with torch.no_grad():
+        made = vae.encode(new).latent_dist.mean
+    half = autoencoder.patches(F.avg_pool2d(new, 2), autoencoder.FOLD // 2)
+    known = torch.einsum("cp,nphw->nchw", first, half) + bias[:, None, None]
+    assert (made[:, :12] - known).abs().max() < 0.05
+
+
+def test_a_grown_tokenizer_writes_what_it_knew_as_before_and_new_words_whole(tokens: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    old = CLIPTokenizer.from_pretrained(FOLDER / "tokenizer")
+    new = CLIPTokenizer.from_pretrained(tokens / "tokenizer")
+    for field in FIELDS:
+        for entry in words(field, shipped=True):
+            assert new(entry.en).input_ids == old(entry.en).input_ids
+        for entry in words(field):
+            for said in (entry.phrase or entry.en, *entry.english_synonyms):
+                assert len(new(said).input_ids) - 2 <= 2 * len(said.split()), said
+
+
+def test_a_carried_model_says_at_first_what_the_shipped_one_says(tokens: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    whole = unet_training.Whole(str(tokens))
+    shipped.carry(whole, FOLDER)
+    old = UNet2DConditionModel.from_pretrained(FOLDER / "unet")
+    channels = old.config.in_channels
+    side = 128 if channels == shipped.OLD_CHANNELS else 256
+    prompt = ["a leather black sofa in a modern living room"]
+    x, t = torch.randn(1, autoencoder.CHANNELS, 16, 16), torch.tensor([500])
+    with torch.no_grad():
+        states, pooled = whole.text.encode(prompt)
+        added = {"text_embeds": pooled, "time_ids": model.time_ids(side, side, 1)}
+        before = old(x[:, :channels], t, states, added_cond_kwargs=added).sample
+        after = whole(x, t, prompt, (256, 256))
+    assert (after[:, :channels] - before).abs().max() < 1e-3
+
+
+def test_training_goes_on_where_it_stopped_and_takes_new_pictures(
+    tokens: Path, tmp_path: Path
+) -> None:
+    def keep(count: int) -> None:
+        made = torch.randn(count, autoencoder.CHANNELS, 16, 16).half()
+        names = [("mug", "metal", "red", "studio")] * count
+        group = {"latents": made, "flipped": made, "names": names, "size": (256, 256)}
+        training.save(tmp_path / "latents.pt", groups=[group])
+
+    def run(minutes: float) -> dict[str, float]:
+        arguments = ["--latents", str(tmp_path / "latents.pt"), "--tokenizer", str(tokens)]
+        arguments += ["--out", str(tmp_path / "unet.pt"), "--from", str(FOLDER)]
+        assert unet_training.main([*arguments, "--batch", "2", "--minutes", str(minutes)]) == 0
+        state = training.load(tmp_path / "unet.pt")
+        assert state is not None
+        return {key: state[key] for key in ("step", "minutes")}
+
+    keep(2)
+    first = run(0.001)
+    keep(4)
+    second = run(first["minutes"] + 0.001)
+    assert second["step"] > first["step"] > 0
+    assert second["minutes"] > first["minutes"]
+
+
+def test_a_trained_controlnet_is_found_in_the_models_folder(tmp_path: Path) -> None:
+    renders, folder = tmp_path / "renders", tmp_path / "model"
+    (renders / "masks").mkdir(parents=True)
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(renders / f"{seed:06d}.png")
+        Image.fromarray(pixels[..., 0] > 99).save(renders / "masks" / f"{seed:06d}.png")
+        (renders / f"{seed:06d}.json").write_text(json.dumps(describe(seed).as_json()))
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("controlnet"))
+    arguments = ["--model", str(folder), "--out", str(tmp_path / "controlnet.pt")]
+    more = ["--renders", str(renders), "--minutes", "0.001", "--batch", "2"]
+    assert controlnet.main([*arguments, *more]) == 0
+    assert controlnet.main([*arguments, "--export"]) == 0
+    net = load_model(folder, precision="float32").denoiser.controlnets
+    assert list(net) == ["canny"]
+
+
+def test_momentum_made_orthogonal_has_singular_values_about_one() -> None:
+    for shape in ((40, 90), (90, 40)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert 0.4 < values.min() < values.max() < 1.4
+
+
+def test_lines_by_hand_stay_lines_of_the_picture() -> None:
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[40:90, 30:100] = 200
+    mask = picture[..., 0] > 0
+    lines = edges(picture)
+    assert 0 < (lines > 0).mean() < 0.1
+    for seed in range(20):
+        drawn = hand_drawn(lines, mask, random.Random(seed))
+        assert drawn.shape == lines.shape
+        assert set(np.unique(drawn)) <= {0, 255}
+        assert (drawn > 0).mean() < 0.2
+
+
+def test_the_preview_map_finds_a_linear_one() -> None:
+    made = latents.fit_preview(torch.randn(2, 4, 4, 4), torch.zeros(2, 3, 64, 64).byte())
+    assert np.allclose(made["bias"], -1)
