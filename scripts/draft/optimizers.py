@@ -1,7 +1,7 @@
 """`Muon`: AdamW for vectors, orthogonalised momentum for matrices and convolutions.
 
-Knows parameters and their gradients; does not know models. On the draft's UNet a step costs a
-quarter more than AdamW's and learns about as much as two of them.
+Knows parameters and their gradients; does not know models. Its own work is the same for any batch:
+on the draft's UNet and a processor a third of a step at a batch of 24.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Lines to follow: Canny edges of a picture, and what a hand would have made of them.
 
-Knows pictures as arrays; does not know models.
+Knows pictures as arrays; does not know models. The studio hands a ControlNet lines one pixel wide
+(`studio.sketch`); a few thicker ones are learnt for the sake of other programs.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.sketch import canny_edges
+
 Array = NDArray[Any]
 
 
 def edges(picture: Array, rng: random.Random | None = None) -> Array:
     """White lines on black, uint8 [H,W], of an RGB picture; thresholds vary with `rng`."""
-    low, high = (100, 200) if rng is None else (rng.uniform(40, 110), rng.uniform(110, 220))
-    return np.asarray(cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), low, high))
+    if rng is None:
+        return canny_edges(picture)
+    return canny_edges(picture, rng.uniform(40, 110), rng.uniform(110, 220))
 
 
 def hand_drawn(lines: Array, mask: Array, rng: random.Random) -> Array:
@@ -30,7 +34,7 @@ def hand_drawn(lines: Array, mask: Array, rng: random.Random) -> Array:
         lines = np.where(near > 0, lines, 0).astype(np.uint8)
     if rng.random() < 0.3:  # the outline alone
         shape = mask.astype(np.uint8) * 255
-        lines = np.asarray(cv2.Canny(shape, 100, 200))
+        lines = canny_edges(np.repeat(shape[..., None], 3, 2))
     if rng.random() < 0.7:
         lines = _wobbled(lines, rng.uniform(0.4, 0.014 * side), rng)
     if rng.random() < 0.2:
@@ -40,9 +44,9 @@ def hand_drawn(lines: Array, mask: Array, rng: random.Random) -> Array:
         y, x = rng.randrange(height - h), rng.randrange(width - w)
         lines = lines.copy()
         lines[y : y + h, x : x + w] = 0
-    if rng.random() < 0.4:
-        width_ = rng.choice((2, 2, 3))
-        lines = cv2.dilate(lines, np.ones((width_, width_), np.uint8))
+    if rng.random() < 0.2:
+        thick = rng.choice((2, 2, 3))
+        lines = cv2.dilate(lines, np.ones((thick, thick), np.uint8))
     return np.asarray(lines)
 
 
