@@ -155,12 +155,15 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
             *,
             width: int = 1280,
             height: int = 800,
+            locale: str = "en-US",
             ready: str = "#generate, #result .v-mat",
             scripts: bool = True,
             ignore: tuple[str, ...] = (),
         ) -> Page:
             context = browser.new_context(
-                viewport={"width": width, "height": height}, java_script_enabled=scripts
+                viewport={"width": width, "height": height},
+                locale=locale,
+                java_script_enabled=scripts,
             )
             opened.callback(context.close)
             context.set_default_timeout(WAIT_SECONDS * 1000)

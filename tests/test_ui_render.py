@@ -17,7 +17,6 @@ from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.request import Request
 from studio.terms import LOCAL_OWNER
-from studio.ui.header import render_header
 from studio.ui.progress import render_progress
 from studio.ui.recent import render_recent
 from studio.ui.result import render_result
@@ -101,7 +100,7 @@ def snapshot(**values: Any) -> Snapshot:
     return Snapshot(**(known | values))
 
 
-RENDERERS = [render_header, render_progress, render_recent, render_result]
+RENDERERS = [render_progress, render_recent, render_result]
 LIVE = {0: LivePicture(index=0, step=12, num_steps=20, preview_step=11)}
 
 
@@ -138,7 +137,6 @@ def test_a_waiting_job_tells_waiting_and_drawing_apart() -> None:
     shown = snapshot(active=(seen,), num_active=3)
     words = "waiting about 15 s, then 8 s of drawing"
     assert f"{words} · 2 ahead" in render_progress(shown)
-    assert f"2 ahead · {words}" in render_header(shown)
     assert "and 2 more waiting" in render_progress(shown)
 
 
@@ -232,19 +230,6 @@ def test_the_picture_that_was_chosen_is_shown_even_unfinished() -> None:
     html = render_result(snapshot(result=seen, chosen=Chosen(job_id=seen.job.id, index=1)))
     assert "v-picture" not in html
     assert 'data-index="1" aria-pressed="true"' in html
-
-
-@pytest.mark.parametrize(
-    ("health", "words"),
-    [
-        (Health(state=State.STARTING), "Warming: starting"),
-        (Health(state=State.LOADING, message="loading UNet"), "Warming: loading UNet"),
-        (READY, "Ready"),
-        (Health(state=State.FAILED, message="no"), "The model could not be loaded"),
-    ],
-)
-def test_the_header_says_how_the_model_does(health: Health, words: str) -> None:
-    assert words in render_header(snapshot(health=health))
 
 
 def test_ten_thousand_waiting_jobs_are_a_few_cards(open_studio: OpenStudio) -> None:

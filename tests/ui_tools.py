@@ -10,8 +10,7 @@ import gradio as gr
 
 from studio.application import Studio
 from studio.ui.brief_form import build_brief
-from studio.ui.header import build_header
-from studio.ui.live import LivePanel, build_live
+from studio.ui.live import BUSY_SECONDS, LivePanel, build_live
 from studio.ui.progress import build_progress
 from studio.ui.recent import build_recent
 from studio.ui.result import build_result
@@ -32,10 +31,10 @@ async def _build(studio: Studio) -> LivePanel:
     with gr.Blocks():
         return build_live(
             build_brief(studio),
-            build_header(studio),
             build_result(studio),
             build_progress(studio),
             build_recent(studio),
+            gr.Timer(BUSY_SECONDS),
         )
 
 

@@ -1,64 +1,137 @@
-"""The header: the name, one line on how the studio does, and who is signed in."""
+"""The header: name, areas, one line on how the studio does, the language, and who is there."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import gradio as gr
 
 from studio.application import Studio
-from studio.engine.manager import State
+from studio.engine.manager import Health, State
 from studio.job import JobStatus
+from studio.job_view import JobView
 from studio.person import Person
-from studio.ui.markup import escape, joined
-from studio.ui.progress import time_words
-from studio.ui.snapshot import Snapshot, is_warming
+from studio.ui.area import Area
+from studio.ui.markup import CLICK_TO_EVENT, escape
+from studio.ui.progress import steps_done
+from studio.ui.snapshot import is_warming
+from studio.ui.speech import Language, Say
+from studio.ui.texts import shell
+from studio.ui.times import about
 
 
 @dataclasses.dataclass(frozen=True)
 class HeaderPanel:
+    nav: gr.HTML
     status: gr.HTML
-    account: gr.HTML
+    tools: gr.HTML
 
 
-def build_header(studio: Studio) -> HeaderPanel:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What the header tells of the studio; `last` is the person's newest job that is not over."""
+
+    health: Health
+    num_active: int
+    last: JobView | None
+
+    @property
+    def is_busy(self) -> bool:
+        return self.num_active > 0 or is_warming(self.health)
+
+
+def build_header() -> HeaderPanel:
     with gr.Row(elem_id="header"):
         gr.HTML('<h1 class="v-wordmark">Vitrine</h1>', apply_default_css=False)
+        nav = gr.HTML(elem_id="nav", apply_default_css=False)
         status = gr.HTML(elem_id="status", apply_default_css=False)
-        account = gr.HTML(elem_id="account", apply_default_css=False)
-    return HeaderPanel(status=status, account=account)
+        tools = gr.HTML(elem_id="tools", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
+    return HeaderPanel(nav=nav, status=status, tools=tools)
 
 
-def render_account(person: Person, studio: Studio) -> str:
-    """Who is signed in, with the way to their account and out; empty for the one local user."""
-    if not studio.people.has_accounts:
-        return ""
-    return (
-        f'<nav class="v-account" aria-label="Account"><a href="/account">{escape(person.name)}</a>'
-        '<form method="post" action="/sign-out"><button class="v-button">Sign out</button></form>'
-        "</nav>"
+def glance(studio: Studio, person: Person) -> Glance:
+    """As of now."""
+    health = studio.health
+    if studio.is_stopping:
+        health = dataclasses.replace(health, state=State.STOPPED)
+    last = studio.jobs(person.name, statuses=[JobStatus.QUEUED], limit=1)
+    last = last or studio.jobs(person.name, statuses=[JobStatus.RUNNING], limit=1)
+    return Glance(
+        health=health,
+        num_active=studio.num_active(),
+        last=studio.view(last[0].id, person.name) if last else None,
     )
 
 
-def render_header(snapshot: Snapshot) -> str:
-    """One line: "Ready", "Warming: loading UNet", "Drawing · about 8 s", "2 ahead · waiting …"."""
-    tone, words = _status(snapshot)
-    return f'<p class="v-status v-{tone}"><span class="v-dot"></span>{escape(words)}</p>'
+def render_nav(areas: Sequence[Area], person: Person, counts: dict[str, int], say: Say) -> str:
+    """Links to the areas open to the person, as addresses of this very page."""
+    links = []
+    for area in areas:
+        if not area.is_open_to(person):
+            continue
+        count = counts.get(area.id, 0)
+        number = f' <span class="v-count">({count:,})</span>' if count else ""
+        links.append(
+            f'<a class="v-area" href="#{area.id}" data-area="{area.id}">'
+            f"{escape(say(area.title))}{number}</a>"
+        )
+    return f'<nav aria-label="{escape(say(shell.AREAS))}">{"".join(links)}</nav>'
 
 
-def _status(snapshot: Snapshot) -> tuple[str, str]:
-    health = snapshot.health
+def render_status(glance: Glance, say: Say) -> str:
+    """One line: "Ready", "Warming: loading UNet", "Drawing · about 8 s", "2 ahead · about 40 s".
+
+    `data-title` is what the title of the browser's tab begins with while something is drawn.
+    """
+    tone, words = _status(glance, say)
+    return (
+        f'<p class="v-status v-{tone}" data-title="{escape(_progress(glance.last))}">'
+        f'<span class="v-dot"></span>{escape(words)}</p>'
+    )
+
+
+def _status(glance: Glance, say: Say) -> tuple[str, str]:
+    health, last = glance.health, glance.last
     if health.state is State.FAILED:
-        return "failed", "The model could not be loaded"
+        return "failed", say(shell.MODEL_FAILED)
     if health.state is State.STOPPED:
-        return "failed", "The studio is stopping"
+        return "failed", say(shell.STOPPING)
     if is_warming(health):
-        part = health.message or "starting"
-        waiting = f"{snapshot.num_active} waiting" if snapshot.num_active else ""
-        return "warming", joined(f"Warming: {part}", waiting)
-    if not snapshot.active:
-        return "ready", "Ready"
-    last = snapshot.active[-1]
+        waiting = say(shell.WAITING, number=glance.num_active) if glance.num_active else ""
+        part = health.message or say(shell.STARTING)
+        return "warming", say.joined(say(shell.WARMING, part=part), waiting)
+    if last is None:
+        return "ready", say(shell.READY)
     if last.job.status is JobStatus.QUEUED and last.num_ahead:
-        return "busy", joined(f"{last.num_ahead:,} ahead", time_words(last))
-    return "busy", joined("Drawing", time_words(last))
+        first = say(shell.AHEAD, number=last.num_ahead)
+    else:
+        first = say(shell.DRAWING)
+    return "busy", say.joined(first, about(last.seconds_left, say))
+
+
+def _progress(last: JobView | None) -> str:
+    if last is None:
+        return ""
+    done, in_all = steps_done(last)
+    return f"{100 * done // in_all} %" if in_all else ""
+
+
+def render_tools(person: Person, say: Say, *, has_accounts: bool = False) -> str:
+    """The switch of the language, the shortcuts, and where there are accounts the person's own."""
+    other = Language.ZH if say.language is Language.EN else Language.EN
+    account = ""
+    if has_accounts:
+        account = (
+            f'<nav class="v-account" aria-label="{escape(say(shell.ACCOUNT))}">'
+            f'<a href="/account">{escape(person.name)}</a>'
+            '<form method="post" action="/sign-out"><button class="v-button">'
+            f"{escape(say(shell.SIGN_OUT))}</button></form></nav>"
+        )
+    return (
+        f'<button type="button" class="v-tool" data-act="speak" data-id="{other}" '
+        f'data-tag="{other.tag}" aria-label="{escape(say(shell.SWITCH_LANGUAGE))}">'
+        f'<span lang="{other.tag}">{other.name_of_it}</span></button>'
+        f'<button type="button" class="v-tool" data-shortcuts aria-keyshortcuts="?" '
+        f'aria-label="{escape(say(shell.SHORTCUTS))}" title="?">?</button>{account}'
+    )

@@ -20,7 +20,6 @@ from studio.engine.manager import State
 from studio.errors import StudioError
 from studio.person import Person
 from studio.ui.brief_form import BriefPanel, read_brief, render_prompt, restore, submit
-from studio.ui.header import HeaderPanel, render_account, render_header
 from studio.ui.progress import ProgressPanel, act, render_progress
 from studio.ui.recent import RecentPanel, render_recent
 from studio.ui.result import ResultPanel, render_result
@@ -38,7 +37,6 @@ class LivePanel:
     """The panels that follow the studio, and what one tab remembers between two looks."""
 
     brief: BriefPanel
-    header: HeaderPanel
     result: ResultPanel
     progress: ProgressPanel
     recent: RecentPanel
@@ -54,7 +52,6 @@ class LivePanel:
     @property
     def renderers(self) -> dict[gr.HTML, Callable[[Snapshot], str]]:
         return {
-            self.header.status: render_header,
             self.result.view: render_result,
             self.progress.cards: render_progress,
             self.recent.thumbs: render_recent,
@@ -63,18 +60,17 @@ class LivePanel:
 
 def build_live(
     brief: BriefPanel,
-    header: HeaderPanel,
     result: ResultPanel,
     progress: ProgressPanel,
     recent: RecentPanel,
+    timer: gr.Timer,
 ) -> LivePanel:
     return LivePanel(
         brief=brief,
-        header=header,
         result=result,
         progress=progress,
         recent=recent,
-        timer=gr.Timer(BUSY_SECONDS),
+        timer=timer,
         chosen=gr.State(Chosen()),
         seen=gr.State({}),
     )
@@ -99,11 +95,7 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
     def load(values: dict[Any, Any], request: gr.Request) -> Updates:
         person = person_of(request)
         form_values = restore(panel.brief, studio, values[panel.brief.saved])
-        return (
-            form_values
-            | {panel.header.account: render_account(person, studio)}
-            | refresh(panel, studio, Chosen(), {}, person=person)
-        )
+        return form_values | refresh(panel, studio, Chosen(), {}, person=person)
 
     def generate(values: dict[Any, Any], request: gr.Request) -> Updates:
         return press_generate(panel, studio, values, person=person_of(request))
@@ -117,7 +109,6 @@ def bind_live(panel: LivePanel, studio: Studio, page: gr.Blocks) -> None:
         outputs=[
             *panel.brief.fields.values(),
             panel.brief.prompt,
-            panel.header.account,
             *panel.outputs,
         ],
         queue=False,

@@ -18,9 +18,12 @@ from studio.durations import rounded
 from studio.engine.health import State
 from studio.job import JobStatus
 from studio.person import Person, Role
+from studio.ui.area import Area, Frame
 from studio.ui.markup import escape, joined
 from studio.ui.monitor_texts import words
 from studio.ui.monitor_tiles import Tile, card_tiles, engine_tiles, host_tiles, ratio, render_tile
+from studio.ui.speech import language_of
+from studio.ui.texts import shell
 from studio.watch import Trouble
 from studio.watch.sampler import Look
 from studio.who import person_of
@@ -35,21 +38,21 @@ class MonitorPanel:
     seen: gr.State
 
 
-def build_monitor(studio: Studio) -> MonitorPanel:
+def build_monitor(studio: Studio, timer: gr.Timer) -> MonitorPanel:
     return MonitorPanel(
         view=gr.HTML(elem_id="monitor", apply_default_css=False),
-        timer=gr.Timer(REFRESH_SECONDS),
+        timer=timer,
         seen=gr.State(""),
     )
 
 
-def bind_monitor(panel: MonitorPanel, studio: Studio, page: gr.Blocks) -> None:
+def bind_monitor(panel: MonitorPanel, studio: Studio, frame: Frame) -> None:
     def look(seen: str, request: gr.Request) -> Any:
         html = render_monitor(studio, person_of(request), language_of(request))
         digest = hashlib.sha256(html.encode()).hexdigest()
         return (gr.skip(), gr.skip()) if digest == seen else (html, digest)
 
-    for event in (page.load, panel.timer.tick):
+    for event in (frame.on_show, frame.on_speak, panel.timer.tick):
         event(
             look,
             inputs=[panel.seen],
@@ -58,11 +61,6 @@ def bind_monitor(panel: MonitorPanel, studio: Studio, page: gr.Blocks) -> None:
             show_progress="hidden",
             api_visibility="private",
         )
-
-
-def language_of(request: gr.Request) -> str:
-    """ "zh" where the browser asks for Chinese first, else "en"."""
-    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
 
 
 def render_monitor(studio: Studio, person: Person, language: str = "en") -> str:
@@ -160,3 +158,10 @@ def _footer(studio: Studio, look: Look, language: str) -> str:
     if age > 5 * interval + 5:
         return words("stale", language, age=round(age))
     return words("footer", language, seconds=interval, share=ratio(look.thread_share, digits=2))
+
+
+def _build(studio: Studio, frame: Frame) -> None:
+    bind_monitor(build_monitor(studio, frame.timer(REFRESH_SECONDS)), studio, frame)
+
+
+MONITOR = Area(id="monitor", title=shell.MONITOR, build=_build, looks=("monitor.css",))

@@ -1,0 +1,9 @@
+"""What several areas say."""
+
+from studio.ui.speech import Phrase
+
+ABOUT = Phrase("about {span}", "约 {span}")
+SECONDS = Phrase("{number} s", "{number} 秒")
+MINUTES = Phrase("{number} min", "{number} 分钟")
+HOURS = Phrase("{number:.1f} h", "{number:.1f} 小时")
+CLOSE = Phrase("Close", "关闭")
