@@ -45,7 +45,7 @@ def build_header() -> HeaderPanel:
     with gr.Row(elem_id="header"):
         gr.HTML('<h1 class="v-wordmark">Vitrine</h1>', apply_default_css=False)
         nav = gr.HTML(elem_id="nav", apply_default_css=False)
-        status = gr.HTML(elem_id="status", apply_default_css=False)
+        status = gr.HTML(elem_id="status", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
         tools = gr.HTML(elem_id="tools", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
     return HeaderPanel(nav=nav, status=status, tools=tools)
 

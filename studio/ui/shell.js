@@ -4,6 +4,15 @@
 (() => {
   const COOKIE = "vitrine-language";
 
+  // A press of a button that is not there: how this script calls the server.
+  const press = (panel, act) => {
+    const button = Object.assign(document.createElement("button"), { hidden: true });
+    button.dataset.act = act;
+    panel.append(button);
+    button.click();
+    button.remove();
+  };
+
   // Language: the one switched to, else the first of the browser's that the page speaks.
   const kept = document.cookie.match(`(?:^|; )${COOKIE}=(en|zh)`)?.[1];
   const spoken = kept || (navigator.languages || [navigator.language])
@@ -26,11 +35,7 @@
     const tools = document.querySelector("#tools .v-tool")?.parentElement;
     if (isSpoken || !tools) return;
     isSpoken = true;
-    const press = Object.assign(document.createElement("button"), { hidden: true });
-    press.dataset.act = "say-again";
-    tools.append(press);
-    press.click();
-    press.remove();
+    press(tools, "say-again");
   };
 
   // Areas.
@@ -93,6 +98,15 @@
     entitle();
     speakOnce();
   }).observe(document.documentElement, { subtree: true, childList: true });
+
+  // The header looks every second or two, and soon after anything was pressed.
+  const SOON_MS = 200;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button");
+    const status = document.querySelector("#status .v-status")?.parentElement;
+    if (!button || !status || button.closest("#header")) return;
+    setTimeout(() => press(status, "look"), SOON_MS);
+  });
 
   // Shortcuts.
   const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable]");

@@ -87,7 +87,8 @@ def bind_shell(panel: ShellPanel, studio: Studio, areas: Sequence[Area], page: g
 
     page.load(load, outputs=shown, **quiet)
     panel.timer.tick(look, inputs=[panel.seen], outputs=shown, **quiet)
-    panel.header.tools.click(look, inputs=[panel.seen], outputs=shown, **quiet)
+    for part in (panel.header.tools, panel.header.status):
+        part.click(look, inputs=[panel.seen], outputs=shown, **quiet)
     _bind_language(panel, page, quiet)
     _bind_timers(panel)
 
