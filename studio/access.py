@@ -30,6 +30,7 @@ KEYED = "/api/"
 RULES: dict[str, Access] = {
     # Ours
     "/": Access.PERSON,
+    "/api/*": Access.PERSON,
     "/drafts/*": Access.PERSON,
     "/healthz": Access.PUBLIC,
     "/metrics": Access.PUBLIC,  # to programs on this machine, and to admins: it asks itself

@@ -38,28 +38,44 @@ class Admission:
     estimates: Estimates
     is_closed: bool = False
 
-    def admit(
-        self, brief: Brief, terms: Terms, *, is_draft: bool = False, group_id: str | None = None
-    ) -> Job:
-        """The job in the queue.
+    def check(self, brief: Brief, owner: str) -> Request:
+        """The request a brief asks for.
 
         Raises:
             BadInput: a field cannot be used, or the device could never draw it.
-            QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
         request = compose(brief, self.presets, self.card, max_num_images=self.config.max_num_images)
+        self._check_tokens(request)
+        size = (request.height, request.width)
+        control = self.sketch_control.of(brief, owner, size, request.model)
+        request = dataclasses.replace(request, control=control)
+        self.manager.check_fits(request)
+        return request
+
+    def admit(
+        self,
+        brief: Brief,
+        terms: Terms,
+        *,
+        is_draft: bool = False,
+        group_id: str | None = None,
+        job_id: str | None = None,
+    ) -> Job:
+        """The job in the queue, with an id of its own unless one is given.
+
+        Raises:
+            BadInput: a field cannot be used, or the device could never draw it.
+            Conflict: there is a job with this id.
+            QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
+        """
+        request = self.check(brief, terms.owner)
         if self.is_closed:
             raise Unavailable("The studio is shutting down: try again when it is back.")
         if self.manager.health.state is State.FAILED:
             raise NotReady(self.manager.health.message)
-        self._check_tokens(request)
         self.pictures.check_room()
-        size = (request.height, request.width)
-        control = self.sketch_control.of(brief, terms.owner, size, request.model)
-        request = dataclasses.replace(request, control=control)
-        self.manager.check_fits(request)
         job = Job(
-            id=new_id(),
+            id=job_id or new_id(),
             brief=brief,
             request=request,
             created_at=time.time(),

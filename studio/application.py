@@ -24,6 +24,7 @@ from PIL import Image
 
 from studio.admission import Admission
 from studio.audit import AuditRows
+from studio.batches import Batches
 from studio.brief import Brief
 from studio.compose import compose_prompt
 from studio.config import Config
@@ -35,18 +36,23 @@ from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
+from studio.event_rows import Happening
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Started, Stepped
 from studio.groups import Groups
+from studio.hooks import Hooks
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
-from studio.live import LiveBoard
+from studio.key_rows import KeyRows
+from studio.keys import Keys
+from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
 from studio.model_choice import additions
 from studio.people import People
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
 from studio.recorder import Recorder
+from studio.request import Request
 from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
@@ -142,6 +148,11 @@ class Studio:
             ),
         )
 
+        self.batches = Batches(self, store)
+        self.hooks = Hooks(store, config)
+        self.keys = Keys(store, self.people.person_named)
+        self.people.find_key = self.keys.holder
+
     @classmethod
     @contextlib.contextmanager
     def open(
@@ -170,6 +181,8 @@ class Studio:
             studio._pictures.remove_leftovers()
             studio._recorder.start()
             studio.watch.start()
+            studio.batches.begin()
+            studio.hooks.begin()
             if is_started:
                 studio.start()
             try:
@@ -192,6 +205,8 @@ class Studio:
     def _close(self) -> None:
         """Stop between two steps; what was running is queued again, not counted as a crash."""
         self._admission.is_closed = True
+        self.batches.close()
+        self.hooks.close()
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._recorder.close()
@@ -238,6 +253,10 @@ class Studio:
         """The prompt as it would be sent, also of a half-filled form."""
         return compose_prompt(brief, self.presets)
 
+    def check(self, brief: Brief, owner: str = LOCAL_OWNER) -> Request:
+        """The request a brief asks for, without queueing it. Raises `BadInput`."""
+        return self._admission.check(brief, owner)
+
     def num_tokens(self, prompt: str) -> tuple[int, int] | None:
         """Tokens the prompt takes and the most the model reads; `None` while it is not loaded."""
         return self._manager.num_tokens(prompt)
@@ -252,20 +271,25 @@ class Studio:
         deadline_at: float | None = None,
         is_draft: bool = False,
         group_id: str | None = None,
+        job_id: str | None = None,
     ) -> Job:
         """Check the brief and put it in the queue; how it is served is told by `Terms`.
 
-        For drafts and groups see `drafts` and `groups`, which call this.
+        For drafts and groups see `drafts` and `groups`, which call this. Who gives `job_id`, an id
+        of `new_id`, can ask again without making a second job.
 
         Raises:
             BadInput: a field or a term cannot be used, or the device could never draw it.
+            Conflict: there is a job with this id.
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
         try:
             terms = checked_terms(
                 owner=owner, service_class=service_class, priority=priority, deadline_at=deadline_at
             )
-            job = self._admission.admit(brief, terms, is_draft=is_draft, group_id=group_id)
+            job = self._admission.admit(
+                brief, terms, is_draft=is_draft, group_id=group_id, job_id=job_id
+            )
         except StudioError as error:
             self.watch.refused(error)
             raise
@@ -366,9 +390,17 @@ class Studio:
             images={image.index: image for image in images},
         )
 
+    def picture_seconds(self, request: Request) -> float | None:
+        """Seconds this device takes for one picture; `None` while that is not known."""
+        return self._manager.picture_seconds(request)
+
     def seconds_of_work(self) -> float | None:
         """All that waits or runs, in device time; `None` while the device's speed is not known."""
         return self._estimates.total()
+
+    def live(self, job_id: str) -> dict[int, LivePicture]:
+        """The pictures of a job that are being drawn, by index; whose it is was asked before."""
+        return self._board.pictures(job_id)
 
     def images(
         self, owner: str = LOCAL_OWNER, *, limit: int = 50, before: str | None = None
@@ -383,6 +415,10 @@ class Studio:
             raise NotFound("There is no such picture.")
         return record, self._pictures.absolute(record)
 
+    def picture_path(self, record: ImageRecord) -> Path:
+        """Where the file of a picture lies, whoever may see it. `NotFound` for a path outside."""
+        return self._pictures.absolute(record)
+
     def preview(self, job_id: str, index: int, owner: str = LOCAL_OWNER) -> bytes:
         """The latest preview of a picture in flight, as PNG at latent resolution."""
         self._store.job(job_id, owner=owner)
@@ -392,6 +428,30 @@ class Studio:
         buffer = io.BytesIO()
         Image.fromarray(picture.preview).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def happenings(
+        self, owner: str = LOCAL_OWNER, *, after: int, job_id: str | None = None
+    ) -> list[Happening]:
+        """What happened to a person's jobs, or to one of them, since the event `after`."""
+        return self._store.happenings(owner, after=after, job_id=job_id)
+
+    def last_event_number(self) -> int:
+        """The latest event's number: who asks for what comes after it gets news alone."""
+        return self._store.last_event_number()
+
+    @property
+    def kept_answers(self) -> KeyRows:
+        """What was answered to programs that may ask twice."""
+        return self._store
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a job's row changes: who waits for news need not read before it does."""
+        return self._board.version
+
+    def wait_for_news(self, timeout_seconds: float, *, since: int) -> None:
+        """Block until `version` is past `since` or the time is over."""
+        self._board.wait(timeout_seconds, since=since)
 
     def wait(self, job_id: str, timeout_seconds: float) -> JobView:
         """Block until the job is over or the time is; the job as it then stands."""

@@ -56,6 +56,9 @@ class Config:
     than this machine is opened; `trusted_proxies` the addresses that may say for whom they ask. A
     session ends `session_seconds` after it began, or `session_idle_seconds` after somebody last
     sat at it.
+
+    `webhook_hosts` may be told by webhooks though they lie inside the network. One person, and one
+    key, may ask the API so often a minute.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
@@ -81,6 +84,8 @@ class Config:
     traces: str = ""
     log_level: str = "info"
     log_file: str = ""
+    webhook_hosts: tuple[str, ...] = ()
+    api_requests_per_minute: int = 600
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -99,7 +104,10 @@ class Config:
             )
         if not 0 <= self.port <= 65535:
             raise BadConfig(f"Port {self.port} does not exist: choose one from 1 to 65535.")
-        for name in ("max_queued_jobs", "max_queued_per_owner", "max_num_images"):
+        for name in (
+            *("max_queued_jobs", "max_queued_per_owner", "max_num_images"),
+            "api_requests_per_minute",
+        ):
             if getattr(self, name) < 1:
                 raise BadConfig(f"VITRINE_{name.upper()} must be 1 or more, not 0.")
         for name in ("session_seconds", "session_idle_seconds"):

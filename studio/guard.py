@@ -11,6 +11,7 @@ import dataclasses
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES = 2**20
 """The form is text."""
 
-MAX_BODY_BYTES_OF = {"/sketches": 20 * 2**20}
-"""Paths to which pictures are sent."""
+MAX_BODY_BYTES_OF = {
+    "/api/v1/batches": 96 * 2**20,
+    "/api/v1/sketches": 21 * 2**20,
+    "/sketches": 20 * 2**20,
+}
+"""Paths to which files are sent."""
+
+_API = "/api/"
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -73,9 +80,9 @@ class Guard:
         max_body_bytes = MAX_BODY_BYTES_OF.get(scope.get("path", ""), self._max_body_bytes)
         refusal = refuse(scope, max_body_bytes, self._hosts)
         if refusal is not None:
-            await answer(send, *refusal)
+            await answer(send, *refusal, is_api=scope["path"].startswith(_API))
             return
-        exchange = _Exchange(receive, send, max_body_bytes)
+        exchange = _Exchange(receive, send, max_body_bytes, scope["path"].startswith(_API))
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except TooLong:
@@ -85,7 +92,10 @@ class Guard:
 class _Exchange:
     """One request and its answer: counts the body, adds the headers."""
 
-    def __init__(self, receive: Receive, send: Send, max_body_bytes: int) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, max_body_bytes: int, is_api: bool = False
+    ) -> None:
+        self._is_api = is_api
         self._receive = receive
         self._send = send
         self._max_body_bytes = max_body_bytes
@@ -111,7 +121,7 @@ class _Exchange:
         if self._has_begun:
             raise TooLong
         self._has_begun = True
-        await answer(self._send, *_too_long(self._max_body_bytes))
+        await answer(self._send, *_too_long(self._max_body_bytes), is_api=self._is_api)
 
 
 def refuse(scope: Scope, max_body_bytes: int, hosts: Hosts) -> tuple[int, str] | None:
@@ -177,10 +187,16 @@ def _too_long(max_body_bytes: int) -> tuple[int, str]:
     return 413, f"That is more than the studio takes at once ({most})."
 
 
-async def answer(send: Send, status: int, sentence: str) -> None:
-    """End the exchange with a sentence, as JSON."""
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+async def answer(send: Send, status: int, sentence: str, *, is_api: bool = False) -> None:
+    """End the exchange with a sentence, as JSON; as problem details where programs ask."""
+    content: dict[str, object] = {"error": sentence}
+    kind = b"application/json"
+    if is_api:
+        title = HTTPStatus(status).phrase
+        content = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
+        kind = b"application/problem+json"
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     headers = _with_headers(headers)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -28,7 +28,7 @@ from studio.account import (
 from studio.audit import entry
 from studio.config import Config
 from studio.durations import about
-from studio.errors import BadInput, LimitReached, Unauthenticated
+from studio.errors import BadInput, LimitReached, NotFound, Unauthenticated
 from studio.failure_rows import Throttle
 from studio.passwords import hash_password, is_outdated, is_password
 from studio.person import LOCAL_PERSON, Person, Role
@@ -76,6 +76,16 @@ class People:
         if self._store.has_accounts():
             return None
         return Person(name=LOCAL_PERSON.name, roles=LOCAL_PERSON.roles, address=address)
+
+    def person_named(self, name: str) -> Person | None:
+        """Who has this name and may come in; `None` for nobody."""
+        if not self._store.has_accounts():
+            return LOCAL_PERSON if name == LOCAL_PERSON.name else None
+        try:
+            account = self._store.account(name)
+        except NotFound:
+            return None
+        return account.person() if account.is_enabled else None
 
     def key_holder(self, key: str, address: str) -> Person | None:
         """Who holds this API key."""

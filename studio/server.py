@@ -28,6 +28,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from studio.access import check_rules
+from studio.api import PREFIX as API_PREFIX
+from studio.api import create_api
 from studio.application import Studio
 from studio.config import Config
 from studio.create_routes import add_create_routes
@@ -95,12 +97,14 @@ def create_app(studio: Studio) -> FastAPI:
 
     add_create_routes(app, studio)
     add_watch_routes(app, studio)
+    app.mount(API_PREFIX, create_api(studio))
 
     # Whatever else is asked for below these names must not reach Gradio's file routes.
     @app.get("/pictures/{rest:path}")
     @app.get("/previews/{rest:path}")
     @app.get("/drafts/{rest:path}")
     @app.get("/sketches/{rest:path}")
+    @app.get("/api/{rest:path}")
     def nothing(rest: str) -> Response:
         raise NotFound("There is no such picture.")
 

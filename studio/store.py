@@ -1,7 +1,8 @@
 """`Store`: the database of one data folder, opened, held and closed. It is the queue of record.
 
 Its verbs are in parts: the queue, single jobs with their transitions, pictures and events,
-accounts, what went wrong at the door, the audit.
+accounts, what went wrong at the door, the audit, batches,
+API keys, webhooks.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from pathlib import Path
 
 from studio.account_rows import AccountRows
 from studio.audit import AuditRows
+from studio.batch_rows import BatchRows
 from studio.data_folder import FolderLock
 from studio.database import DatabaseFile
 from studio.errors import BadDataFolder
+from studio.event_rows import EventRows
 from studio.failure_rows import FailureRows
+from studio.hook_rows import HookRows
 from studio.image_rows import ImageRows
 from studio.job_rows import JobRows
+from studio.key_rows import KeyRows
 from studio.migrations import check_current, migrate
 from studio.queue_rows import QueueRows
 from studio.tables import wrap
@@ -24,7 +29,19 @@ from studio.watch_rows import WatchRows
 DATABASE_NAME = "studio.db"
 
 
-class Store(QueueRows, JobRows, ImageRows, AccountRows, FailureRows, AuditRows, WatchRows):
+class Store(
+    QueueRows,
+    JobRows,
+    ImageRows,
+    EventRows,
+    BatchRows,
+    AccountRows,
+    FailureRows,
+    AuditRows,
+    KeyRows,
+    HookRows,
+    WatchRows,
+):
     """The database of one data folder, for any thread; made by `open` or `beside`."""
 
     def __init__(self, lock: FolderLock | None, file: DatabaseFile) -> None:

@@ -43,6 +43,8 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "traces": "spans.jsonl",
         "log_level": "debug",
         "log_file": "-",
+        "webhook_hosts": ("inside.example", "10.0.0.7"),
+        "api_requests_per_minute": 8,
     }
     assert set(values) == {field.name for field in dataclasses.fields(Config)}
     environ = {

@@ -1,0 +1,77 @@
+"""What the studio has: presets, models, and how it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Response
+
+from studio.api.door import Door
+from studio.api.schemas import HealthOut, ModelOut, Page, PresetsOut, SizeOut, TermOut
+from studio.application import Studio
+from studio.engine.manager import State
+from studio.person import Person
+from studio.presets import NegativePreset, Term
+
+
+def house_router(studio: Studio, door: Door) -> APIRouter:
+    router = APIRouter(tags=["studio"])
+    anybody = door.may(None)
+
+    @router.get("/presets", summary="Words, what to keep out, and sizes")
+    def get_presets(person: Person = anybody) -> PresetsOut:
+        presets = studio.presets
+        return PresetsOut(
+            subject=_terms(presets.vocabulary.subject),
+            material=_terms(presets.vocabulary.material),
+            color=_terms(presets.vocabulary.color),
+            scene=_terms(presets.vocabulary.scene),
+            negative=_terms(presets.negatives),
+            sizes=[
+                SizeOut(id=preset.id, en=preset.en, zh=preset.zh, width=width, height=height)
+                for preset, height, width in presets.sizes_for(studio.card)
+            ],
+        )
+
+    @router.get("/models", summary="The models that draw")
+    def list_models(person: Person = anybody) -> Page[ModelOut]:
+        card = studio.card
+        model = ModelOut(
+            name=card.name,
+            version=card.version,
+            family=card.family,
+            is_closed_world=card.is_closed_world,
+            sizes=[[width, height] for height, width in card.sizes],
+            default_num_steps=card.default_num_steps,
+            max_num_steps=card.max_num_steps,
+            default_guidance_scale=card.default_guidance_scale,
+            default_sampler=card.default_sampler,
+            control_kind=card.control_kind,
+        )
+        return Page(items=[model])
+
+    @router.get("/health", summary="Whether the model is warm, and how much waits")
+    def get_health(response: Response, person: Person = anybody) -> HealthOut:
+        """Always 200; `/healthz` beside the API is the one for load balancers."""
+        health = studio.health
+        over = (State.FAILED, State.STOPPED)
+        status = "ready" if health.is_ready else "warming"
+        if health.state in over:
+            status = str(health.state)
+        response.headers["Cache-Control"] = "no-store"
+        return HealthOut(
+            status=status,
+            message=health.message or "",
+            model=health.model or None,
+            backend=health.backend or None,
+            precision=health.precision or None,
+            step_seconds=health.step_seconds or None,
+            num_active_jobs=studio.num_active(),
+            seconds_of_work=studio.seconds_of_work(),
+        )
+
+    return router
+
+
+def _terms(terms: Iterable[Term | NegativePreset]) -> list[TermOut]:
+    return [TermOut(id=term.id, en=term.en, zh=term.zh) for term in terms]

@@ -1,0 +1,36 @@
+"""API keys: made, listed, revoked. A key is shown once, when it is made."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from studio.api.door import Door
+from studio.api.schemas import KeyIn, KeyOut, NewKeyOut, Page
+from studio.api_key import KeyHolder, Scope
+from studio.application import Studio
+from studio.person import Person
+
+
+def keys_router(studio: Studio, door: Door) -> APIRouter:
+    router = APIRouter(tags=["keys"])
+    manages = door.may(Scope.KEYS)
+
+    @router.post("/keys", status_code=201, summary="Make a key")
+    def create_key(sent: KeyIn, person: Person = manages) -> NewKeyOut:
+        """It acts for you, as far as its scopes and your roles go."""
+        allowed = person.scopes if isinstance(person, KeyHolder) else frozenset(Scope)
+        key, secret = studio.keys.create(
+            person.name, sent.name, sent.scopes, days=sent.days, allowed=allowed
+        )
+        return NewKeyOut.of_new(key, secret)
+
+    @router.get("/keys", summary="Your keys, newest first")
+    def list_keys(person: Person = manages) -> Page[KeyOut]:
+        return Page(items=[KeyOut.of(key) for key in studio.keys.list(person.name)])
+
+    @router.delete("/keys/{key_id}", summary="Revoke a key")
+    def revoke_key(key_id: str, person: Person = manages) -> KeyOut:
+        """From now on it opens nothing."""
+        return KeyOut.of(studio.keys.revoke(key_id, person.name))
+
+    return router

@@ -1,0 +1,130 @@
+"""Connections to the world outside only: addresses inside the host or its networks are refused.
+
+A name is resolved once, its addresses are judged, and one of those very addresses is connected to.
+So a name that answers differently the second time (DNS rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+
+from studio.errors import BadInput
+
+MAX_URL_CHARS = 500
+
+Resolve = Callable[[str, int], list[str]]
+"""The addresses of a host. Raises `OSError` where it has none."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Inside(BadInput):
+    """An address that lies inside the host or its networks."""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """What the system says, each address once."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is reached over the internet, by whatever way it is written."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def checked_url(
+    url: object, allowed_hosts: Collection[str] = (), *, find: Resolve = resolve
+) -> str:
+    """The address of a receiver, if messages may be sent there.
+
+    `allowed_hosts` are exempt: an admin has said that they may lie inside, and be without TLS.
+
+    Raises:
+        BadInput: it is no address, or one inside.
+    """
+    text = str(url).strip()
+    if len(text) > MAX_URL_CHARS or not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise BadInput(f"The address must be plain text of at most {MAX_URL_CHARS} characters.")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise BadInput(f"This is no address ({error}): write one as https://host/path.") from error
+    if parts.scheme not in ("https", "http") or not host or parts.fragment:
+        raise BadInput("This is no address: write one as https://host/path.")
+    if parts.username is not None or parts.password is not None:
+        raise BadInput("Leave name and password out of the address: messages are signed.")
+    if host in allowed_hosts:
+        return text
+    if parts.scheme != "https":
+        raise BadInput("The address must begin with https://: messages say what is made here.")
+    public_addresses(host, port or 443, allowed_hosts, find=find)
+    return text
+
+
+def public_addresses(
+    host: str, port: int, allowed_hosts: Collection[str], *, find: Resolve = resolve
+) -> list[str]:
+    """The addresses of `host`, if it has any and all of them may be connected to.
+
+    Raises:
+        Inside: one of them lies inside.
+        BadInput: it has none.
+    """
+    try:
+        addresses = find(host, port)
+    except (OSError, UnicodeError):
+        addresses = []
+    if not addresses:
+        raise BadInput(f"The host {host[:80]} is not known: check how it is spelt.")
+    if host not in allowed_hosts and not all(is_public(address) for address in addresses):
+        raise Inside(
+            f"The host {host[:80]} lies inside this machine or its networks: messages go to public "
+            "addresses only, unless an admin allows the host (VITRINE_WEBHOOK_HOSTS)."
+        )
+    return addresses
+
+
+class PublicBackend(httpcore.NetworkBackend):
+    """How httpcore connects: to addresses that were judged a moment before, and to no others."""
+
+    def __init__(self, allowed_hosts: Collection[str] = (), *, find: Resolve = resolve) -> None:
+        self._allowed_hosts = allowed_hosts
+        self._find = find
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address in public_addresses(host, port, self._allowed_hosts, find=self._find):
+            try:
+                return self._inner.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as met:
+                error = met
+        raise error or httpcore.ConnectError(f"{host} has no address")
