@@ -226,6 +226,7 @@ def m0012_usage(db: Database) -> None:
         {"owner": str, "day": str, "num_pictures": int},
         pk=("owner", "day"),
         not_null={"num_pictures"},
+    )
 
 
 def m0040_batches(db: Database) -> None:

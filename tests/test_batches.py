@@ -305,3 +305,28 @@ def test_a_closed_studio_takes_its_batch_up_again(tmp_path: Path) -> None:
     with Studio.open(config, card=quick.card, load=lambda precision, report: quick) as second:
         assert wait_for_batch(second, batch_id).rows == {RowState.SUCCEEDED: 40}
         assert second._store.count_images() == 40
+
+
+def test_a_row_follows_the_sketch_it_names_where_the_model_can(open_studio: OpenStudio) -> None:
+    model = gaussian_model(follows_sketches=True)
+    studio = open_studio(load=lambda precision, report: model)
+    studio.wait_until_ready(WAIT_SECONDS)
+    buffer = io.BytesIO()
+    drawn = Image.new("RGB", (64, 64), "white")
+    drawn.paste("black", (16, 16, 48, 48))
+    drawn.save(buffer, "PNG")
+    content = b"sku,subject,sketch\nA,mug,square.png\nB,mug,\nC,mug,lost.png\nD,mug,text.png\n"
+    sketches = {"square.png": buffer.getvalue(), "text.png": b"no picture"}
+    batch_id = studio.batches.check("a.csv", content, sketches=sketches).batch.id
+    studio.batches.start(batch_id)
+    wait_for_batch(studio, batch_id)
+    led, free, lost, text = studio.batches.lines(batch_id)
+    assert studio.job(led.job_id).request.control is not None
+    assert studio.job(free.job_id).request.control is None
+    assert lost.error == "The sketch 'lost.png' was not sent along: add the file."
+    assert "no picture that the studio reads" in (text.error or "")
+
+
+def test_a_sketch_is_refused_row_by_row_where_the_model_follows_none(studio: Studio) -> None:
+    view = studio.batches.check("a.csv", b"sku,subject,sketch\nA,mug,x.png\nB,mug,\n")
+    assert view.rows == {RowState.BAD: 1, RowState.WAITING: 1}
