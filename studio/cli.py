@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, cast
 
-from studio import __version__, models_command, users_command
+from studio import __version__, batch_command, keys_command, models_command, users_command
 from studio.brief import Brief
 from studio.config import BACKENDS, PRECISIONS
 from studio.errors import BadConfig, StudioError
@@ -52,9 +52,11 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_generate(commands)
     plain = cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands)
+    batch_command.add_parser(plain)
     models_command.add_parser(plain)
     evaluate_command.add_parser(plain)
     users_command.add_parser(plain)
+    keys_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 

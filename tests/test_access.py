@@ -54,18 +54,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def addresses(served: Served) -> list[str]:
-    """The path of every route, Gradio's included, with Bob's objects in the place of names."""
+    """The path of every route, the API's and Gradio's included, with Bob's objects for names."""
     app = create_app(served.studio)
-    (page,) = (route for route in app.routes if isinstance(route, Mount))
+    mounted = (route for route in app.routes if isinstance(route, Mount))
+    inner = (f"{mount.path}{path}" for mount in mounted for path in own_paths(mount.app))
     names = objects_of_bob(served)
-    return sorted({filled(path, names) for path in (*own_paths(app), *own_paths(page.app))})
+    return sorted({filled(path, names) for path in (*own_paths(app), *inner)})
 
 
 def objects_of_bob(served: Served) -> dict[str, str]:
     jobs = served.studio.jobs("bob")
     image = served.studio.images("bob")[-1]
     digest = served.studio.sketches.keep("bob", np.zeros((64, 64, 3), np.uint8))
+    table = b"sku,subject,notes\nA,mug,secret-of-bob\n"
     return {
+        "batch_id": served.studio.batches.check("bobs.csv", table, "bob").batch.id,
+        "picture_id": image.id,
         "digest": digest,
         "image_id": image.id,
         "job_id": jobs[0].id,
