@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 from studio.brief import Brief
 from studio.compose import compose
@@ -36,6 +37,7 @@ class Admission:
     sketch_control: SketchControl
     manager: Manager
     estimates: Estimates
+    check_words: Callable[[Brief, Request], None]
     is_closed: bool = False
 
     def check(self, brief: Brief, owner: str) -> Request:
@@ -45,6 +47,7 @@ class Admission:
             BadInput: a field cannot be used, or the device could never draw it.
         """
         request = compose(brief, self.presets, self.card, max_num_images=self.config.max_num_images)
+        self.check_words(brief, request)
         self._check_tokens(request)
         size = (request.height, request.width)
         control = self.sketch_control.of(brief, owner, size, request.model)

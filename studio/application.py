@@ -32,6 +32,7 @@ from studio.control import SketchControl
 from studio.control_images import ControlImages
 from studio.dispatcher import Dispatcher
 from studio.drafts import Drafts
+from studio.engine.classifier_process import ClassifierProcess
 from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import Conflict, NotFound, StudioError
@@ -48,14 +49,21 @@ from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
 from studio.model_choice import additions
+from studio.moderation.screening import Screening
+from studio.moderation.service import Moderation
+from studio.moderation.weights import classifier_of
+from studio.moderation_policy import load_moderation_policy
 from studio.people import People
 from studio.pictures import Pictures
 from studio.presets import Presets, load_presets
+from studio.prompt_terms import FILE_NAME as TERMS_FILE
+from studio.prompt_terms import load_prompt_terms
 from studio.recorder import Recorder
 from studio.request import Request
 from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
+from studio.verdict import Release
 from studio.watch import Sources, Watch
 
 if TYPE_CHECKING:
@@ -78,6 +86,7 @@ class Studio:
         presets: Presets,
         store: Store,
         load: LoadModel | None,
+        classifier: ClassifierProcess | None = None,
     ) -> None:
         self.config = config
         self.card = card
@@ -103,6 +112,16 @@ class Studio:
             cache_dir=config.cache_dir,
             controlnets={} if load else additions(config, card.family)[0],
         )
+        policy = load_moderation_policy(config.moderation_policy)
+        self.moderation = Moderation(
+            store,
+            self._pictures,
+            policy=policy,
+            terms=load_prompt_terms(
+                config.moderation_policy and config.moderation_policy.with_name(TERMS_FILE)
+            ),
+            on_changed=self._board.notify,
+        )
         self._estimates = Estimates(store, self._board, self._manager.picture_seconds)
         self._admission = Admission(
             config=config,
@@ -113,6 +132,7 @@ class Studio:
             sketch_control=SketchControl(self.sketches, self._controls, lambda: self.control_kinds),
             manager=self._manager,
             estimates=self._estimates,
+            check_words=self.moderation.check_words,
         )
         self.drafts = Drafts(
             store,
@@ -129,11 +149,9 @@ class Studio:
         self._recorder = Recorder(
             store,
             self._pictures,
-            card=card,
             keep_draft=self.drafts.keep,
             cancel=self._manager.cancel,
             on_recorded=self._recorded,
-            on_screened=lambda *facts: self.watch.screened(*facts),
             on_trouble=lambda *facts: self.watch.trouble(*facts),
         )
         self.watch = Watch(
@@ -144,8 +162,19 @@ class Studio:
                 counts=store.counts,
                 free_disk_bytes=lambda: shutil.disk_usage(config.data_dir).free,
                 needs_screening=lambda: not card.is_closed_world,
-                has_classifier=lambda: False,
+                has_classifier=lambda: self.classifier.is_installed,
             ),
+        )
+        self.classifier = classifier or classifier_of(config, policy)
+        self._screening = Screening(
+            policy,
+            card=card,
+            classifier=self.classifier,
+            opinion_of_words=self.moderation.opinion_of_words,
+            hand_on=self._recorder.record,
+            on_doubt=self._board.doubt,
+            show=self._board.show,
+            on_screened=lambda *facts: self.watch.screened(*facts),
         )
 
         self.batches = Batches(self, store)
@@ -161,12 +190,14 @@ class Studio:
         *,
         card: ModelCard | None = None,
         load: LoadModel | None = None,
+        classifier: ClassifierProcess | None = None,
         is_started: bool = True,
     ) -> Iterator[Studio]:
         """Open the data folder, take back interrupted jobs, and begin loading the model.
 
-        `card` and `load` put another model in the place of `config.model`'s folder. Without
-        `is_started` the loading waits for `start`: it would slow down what must be up first.
+        `card` and `load` put another model in the place of `config.model`'s folder, `classifier`
+        another in the place of the one by `config`'s weights. Without `is_started` the loading
+        waits for `start`: it would slow down what must be up first.
 
         Raises:
             SetupError: the data folder, the presets or the model cannot be used.
@@ -177,12 +208,16 @@ class Studio:
             store.forget_drafts()
             for job in store.recover():
                 log.warning("job %s was interrupted: now %s", job.id, job.status)
-            studio = cls(config, card=card, presets=presets, store=store, load=load)
+            studio = cls(
+                config, card=card, presets=presets, store=store, load=load, classifier=classifier
+            )
             studio._pictures.remove_leftovers()
             studio._recorder.start()
             studio.watch.start()
             studio.batches.begin()
             studio.hooks.begin()
+            studio.moderation.start()
+            studio._screening.start()
             if is_started:
                 studio.start()
             try:
@@ -209,8 +244,10 @@ class Studio:
         self.hooks.close()
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
+        self._screening.close()
         self._recorder.close()
         self.people.close()
+        self.moderation.close()
         self._store.put_back_running()
         self.watch.close()
 
@@ -411,7 +448,7 @@ class Studio:
     def image(self, image_id: str, owner: str = LOCAL_OWNER) -> tuple[ImageRecord, Path]:
         """A released picture of `owner` and its file. `NotFound` for everything else."""
         record = self._store.image(image_id, owner=owner)
-        if record.release != "released":
+        if record.release is not Release.RELEASED:
             raise NotFound("There is no such picture.")
         return record, self._pictures.absolute(record)
 
@@ -471,12 +508,12 @@ class Studio:
             self._begin(event.job_id)
             self.watch.started(event.job_id)
         elif isinstance(event, Stepped):
-            if not self.card.is_closed_world:  # unscreened: a preview would show what may be held
+            if not self._screening.may_show(event):
                 event = dataclasses.replace(event, preview=None)
         else:
             if isinstance(event, PictureFinished):
                 self.watch.drawn(event)
-            self._recorder.record(event)
+            self._screening.hear(event)
             return  # the board hears of it when it is on disk, or a face would find nothing there
         self._board.update(event)
 

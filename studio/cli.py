@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, cast
 
-from studio import __version__, batch_command, keys_command, models_command, users_command
+from studio import (
+    __version__,
+    batch_command,
+    keys_command,
+    models_command,
+    moderation_command,
+    users_command,
+)
 from studio.brief import Brief
 from studio.config import BACKENDS, PRECISIONS
 from studio.errors import BadConfig, StudioError
@@ -57,6 +64,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     evaluate_command.add_parser(plain)
     users_command.add_parser(plain)
     keys_command.add_parser(plain)
+    moderation_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 

@@ -45,6 +45,8 @@ class Config:
     """Settings. Sizes are in bytes, times in seconds.
 
     `models_dir` is where the names of models are kept: the data folder where it is left out.
+    `classifier_weights` are those that pictures are screened by (in the data folder), and
+    `moderation_policy` the file that says how (the one that comes with the studio).
     `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
     the disk: below it no job is accepted. `max_queued_per_owner` keeps one person from filling the
     queue. The machine is looked at every `watch_seconds`, 0 watches nothing; cards are held against
@@ -64,6 +66,8 @@ class Config:
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
     models_dir: Path | None = None
     model: Path = dataclasses.field(default_factory=draft_model_dir)
+    classifier_weights: Path | None = None
+    moderation_policy: Path | None = None
     host: str = "127.0.0.1"
     port: int = 7860
     allowed_hosts: tuple[str, ...] = ()
@@ -140,7 +144,14 @@ class Config:
             if environ.get(name):
                 values[field.name] = _parse(name, environ[name], str(field.type))
         values |= {name: value for name, value in overrides.items() if value is not None}
-        for name in ("data_dir", "models_dir", "cache_dir", "model"):
+        for name in (
+            "data_dir",
+            "models_dir",
+            "cache_dir",
+            "model",
+            "classifier_weights",
+            "moderation_policy",
+        ):
             if name in values:
                 values[name] = _path(name, str(values[name]))
         return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__

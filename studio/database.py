@@ -21,52 +21,23 @@ _T = TypeVar("_T")
 _CLOSED = "The studio is shutting down: try again when it is back."
 
 
-class DatabaseFile:
-    """An open SQLite database in write-ahead mode, to be shared between threads."""
+class DatabaseReader:
+    """A SQLite database that is only read, also while another process writes it."""
 
-    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        """Open or create the file at `path` (absolute); `prepare` brings its schema up to date.
-
-        Raises:
-            BadDataFolder: it cannot be opened, or is damaged.
-            StorageFull: the disk has no room for it.
-        """
+    def __init__(self, path: Path) -> None:
+        """Of the file at `path` (absolute); nothing is opened yet."""
         self._path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._writer: sqlite3.Connection | None = None  # touched on that thread only
         self._idle_readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._is_closed = False
-        try:
-            self._thread.submit(self._connect, prepare).result()
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
-        """Finish the writes already handed in, then close every connection. Twice is harmless."""
+        """Close every connection. Twice is harmless."""
         with self._readers_lock:
             self._is_closed = True
             readers, self._idle_readers = self._idle_readers, []
         for reader in readers:
             reader.close()
-        with contextlib.suppress(RuntimeError):  # closed before
-            self._thread.submit(self._disconnect).result()
-        self._thread.shutdown()
-
-    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run `work` on the writer thread. On disk when this returns; undone when it raises."""
-
-        def transaction() -> _T:
-            assert self._writer is not None
-            with _translated(self._path), _transaction(self._writer, "BEGIN IMMEDIATE"):
-                return work(self._writer)
-
-        try:
-            future = self._thread.submit(transaction)
-        except RuntimeError as error:
-            raise Unavailable(_CLOSED) from error
-        return future.result()
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run `work` on a connection that cannot write; it sees one state of the database."""
@@ -76,20 +47,6 @@ class DatabaseFile:
             _transaction(connection, "BEGIN"),
         ):
             return work(connection)
-
-    def _connect(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        with _translated(self._path):
-            self._writer = sqlite3.connect(self._path)
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            # NORMAL would survive a killed process too, but not a machine that goes down with it: a
-            # job that hangs the machine must leave its "running" mark behind, or it runs for ever.
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute("PRAGMA foreign_keys = ON")
-            prepare(self._writer)
-
-    def _disconnect(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
@@ -110,6 +67,61 @@ class DatabaseFile:
                     self._idle_readers.append(connection)
             if not is_kept:
                 connection.close()
+
+
+class DatabaseFile(DatabaseReader):
+    """An open SQLite database in write-ahead mode, to be shared between threads."""
+
+    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        """Open or create the file at `path` (absolute); `prepare` brings its schema up to date.
+
+        Raises:
+            BadDataFolder: it cannot be opened, or is damaged.
+            StorageFull: the disk has no room for it.
+        """
+        super().__init__(path)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self._writer: sqlite3.Connection | None = None  # touched on that thread only
+        try:
+            self._thread.submit(self._connect, prepare).result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Finish the writes already handed in, then close every connection. Twice is harmless."""
+        super().close()
+        with contextlib.suppress(RuntimeError):  # closed before
+            self._thread.submit(self._disconnect).result()
+        self._thread.shutdown()
+
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run `work` on the writer thread. On disk when this returns; undone when it raises."""
+
+        def transaction() -> _T:
+            assert self._writer is not None
+            with _translated(self._path), _transaction(self._writer, "BEGIN IMMEDIATE"):
+                return work(self._writer)
+
+        try:
+            future = self._thread.submit(transaction)
+        except RuntimeError as error:
+            raise Unavailable(_CLOSED) from error
+        return future.result()
+
+    def _connect(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        with _translated(self._path):
+            self._writer = sqlite3.connect(self._path)
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            # NORMAL would survive a killed process too, but not a machine that goes down with it: a
+            # job that hangs the machine must leave its "running" mark behind, or it runs for ever.
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.execute("PRAGMA foreign_keys = ON")
+            prepare(self._writer)
+
+    def _disconnect(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@
     ├── Unavailable          try again later                             HTTP 503   exit 75
     │   ├── QueueFull        too many jobs wait                          HTTP 503   exit 75
     │   ├── NotReady         the model is still warming, or failed       HTTP 503   exit 75
-    │   └── LimitReached     as often, or as much, as one person may     HTTP 429   exit 75
+    │   ├── LimitReached     as often, or as much, as one person may     HTTP 429   exit 75
+    │   └── NotScreened      nothing could judge the picture             HTTP 503   exit 75
     ├── StorageFull          the disk has no room                        HTTP 507   exit 74
     ├── SetupError           the studio cannot start as configured       HTTP 500   exit 78
     │   ├── BadConfig        a setting that cannot be used
@@ -107,6 +108,14 @@ class LimitReached(Unavailable):
     """As often, or as much, as one person or one address may for now."""
 
     http_status = 429
+
+
+class NotScreened(Unavailable):
+    """Nothing could judge a picture; without weights for the classifier `is_installed` is false."""
+
+    def __init__(self, message: str, *, is_installed: bool = True) -> None:
+        super().__init__(message)
+        self.is_installed = is_installed
 
 
 class StorageFull(StudioError):

@@ -13,15 +13,8 @@ from sqlite_utils import Database
 
 from studio.errors import NotFound
 from studio.image_record import ImageRecord
-from studio.rows import Page, image_of_row, row_of_image
-from studio.statements import (
-    count,
-    count_work_left,
-    get_job,
-    insert_event,
-    number_of,
-    set_status,
-)
+from studio.rows import Page, image_of_row
+from studio.statements import count, get_job, insert_event, insert_image, number_of
 from studio.tables import Tables
 from studio.verdict import Release
 
@@ -35,24 +28,7 @@ class ImageRows(Tables):
         Returns `False`, and changes nothing, when the job has a picture of this index already (it
         was drawn again after a crash): the new file is then nobody's.
         """
-
-        def work(db: Database) -> bool:
-            job = get_job(db, record.job_id)
-            row = row_of_image(record)
-            names = ", ".join(f'"{name}"' for name in row)
-            values = ", ".join(f":{name}" for name in row)
-            sql = f'INSERT INTO images ({names}) VALUES ({values}) ON CONFLICT (job_id, "index")'
-            if db.execute(f"{sql} DO NOTHING", row).rowcount == 0:
-                return False
-            if record.index in job.skipped:  # it was done before the engine heard that
-                skipped = json.dumps([index for index in job.skipped if index != record.index])
-                set_status(db, job.id, job.status, skipped=skipped)
-            count_work_left(db, record.job_id)
-            kind = "picturefinished" if record.release is Release.RELEASED else "held"
-            insert_event(db, record.job_id, kind, {"index": record.index, "image_id": record.id})
-            return True
-
-        return self._write(work)
+        return self._write(lambda db: insert_image(db, record))
 
     def image(self, image_id: str, *, owner: str | None = None) -> ImageRecord:
         """The picture's row, held or not; `NotFound` when there is none, or it is not `owner`'s."""

@@ -39,6 +39,7 @@ class LiveBoard:
         self._changed = threading.Condition()
         self._version = 0
         self._jobs: dict[str, dict[int, LivePicture]] = {}
+        self._doubted: set[str] = set()
 
     def update(self, event: Event) -> None:
         """Take in an event of the engine; wake whoever waits, unless it is a mere step."""
@@ -50,7 +51,30 @@ class LiveBoard:
                 self._jobs.get(event.job_id, {}).pop(event.index, None)
             elif isinstance(event, Finished | Failed | Cancelled):
                 self._jobs.pop(event.job_id, None)
+                self._doubted.discard(event.job_id)
             self._wake()
+
+    def doubt(self, job_id: str) -> None:
+        """Show no preview of the job any more, neither those there are nor any to come."""
+        with self._changed:
+            if job_id not in self._jobs:
+                return  # over already
+            self._doubted.add(job_id)
+            pictures = self._jobs[job_id]
+            for index, picture in pictures.items():
+                pictures[index] = dataclasses.replace(picture, preview=None, preview_step=0)
+            self._wake()
+
+    def show(self, event: Stepped) -> None:
+        """Show a preview that was judged after its step, if its picture is still drawn."""
+        with self._changed:
+            picture = self._jobs.get(event.job_id, {}).get(event.index)
+            if picture is None or event.job_id in self._doubted:
+                return
+            if event.step > picture.preview_step:
+                self._jobs[event.job_id][event.index] = dataclasses.replace(
+                    picture, preview=event.preview, preview_step=event.step
+                )
 
     def notify(self) -> None:
         """Wake whoever waits: something changed in the store."""
@@ -79,7 +103,7 @@ class LiveBoard:
     def _step(self, event: Stepped) -> None:
         pictures = self._jobs.setdefault(event.job_id, {})
         before = pictures.get(event.index)
-        has_preview = event.preview is not None
+        has_preview = event.preview is not None and event.job_id not in self._doubted
         pictures[event.index] = LivePicture(
             index=event.index,
             step=event.step,

@@ -1,7 +1,7 @@
 """`Pictures`: the picture files of one data folder, each written whole or not at all.
 
     pictures/<image id>.png    released          .<image id>.png.part    being written
-    held/<image id>.png        waiting, unseen
+    held/<image id>.png        held or rejected: a tree of its own that only this user may enter
 
 Every file carries what made it, as PNG text. This file knows bytes and folders; which picture may
 be seen by whom is decided from its row, by others.
@@ -25,7 +25,8 @@ from studio.events import Pixels
 from studio.image_record import ImageRecord
 from studio.verdict import Release
 
-_FOLDERS = {Release.RELEASED: "pictures", Release.HELD: "held", Release.REJECTED: "held"}
+RELEASED_FOLDER = "pictures"
+_FOLDERS = {Release.RELEASED: RELEASED_FOLDER, Release.HELD: "held", Release.REJECTED: "held"}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -75,10 +76,9 @@ class Pictures:
         content = _encode(pixels, metadata)
         path = self._data_dir / _FOLDERS[release] / f"{image_id}.png"
         try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(exist_ok=True)
-                sync_folder(self._data_dir)
+            self._make_folder(path.parent)
             write_whole(path, content)
+            self._remove_others(path)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
         return hashlib.sha256(content).hexdigest(), str(path.relative_to(self._data_dir))
@@ -86,6 +86,54 @@ class Pictures:
     def remove(self, path: str) -> None:
         """Delete a picture that no row names; `path` is what `save` returned."""
         self._inside(path).unlink(missing_ok=True)
+
+    def move(self, record: ImageRecord, release: Release) -> str:
+        """Bring the file of `record` to where pictures of `release` lie; its path from then on.
+
+        Moved before, it is left there: a move that a crash cut short can be made again.
+
+        Raises:
+            StorageFull, BadDataFolder: the folder cannot be written.
+        """
+        target = self._data_dir / _FOLDERS[release] / f"{record.id}.png"
+        source = self._inside(record.path)
+        try:
+            self._make_folder(target.parent)
+            if source != target.resolve() and source.is_file():
+                source.replace(target)
+                sync_folder(target.parent)
+                sync_folder(source.parent)
+        except OSError as error:
+            raise storage_error(error, self._data_dir) from error
+        return str(target.relative_to(self._data_dir))
+
+    def delete(self, record: ImageRecord) -> None:
+        """Delete the file of `record` wherever it lies, and make sure that it stays so.
+
+        Raises:
+            BadDataFolder: it cannot be deleted.
+        """
+        try:
+            for folder in sorted(set(_FOLDERS.values())):
+                path = self._data_dir / folder / f"{record.id}.png"
+                if path.is_file():
+                    path.unlink()
+                    sync_folder(path.parent)
+        except OSError as error:
+            raise storage_error(error, self._data_dir) from error
+
+    def _make_folder(self, folder: Path) -> None:
+        mode = 0o755 if folder.name == RELEASED_FOLDER else 0o700
+        if not folder.is_dir():
+            folder.mkdir(mode=mode, exist_ok=True)
+            sync_folder(self._data_dir)
+        elif mode == 0o700 and folder.stat().st_mode & 0o077:
+            folder.chmod(mode)  # an earlier studio was not so strict
+
+    def _remove_others(self, path: Path) -> None:
+        """A picture that is drawn again after a crash may be judged otherwise: one file stays."""
+        for folder in set(_FOLDERS.values()) - {path.parent.name}:
+            (self._data_dir / folder / path.name).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> int:
         """Delete what a killed process was writing, at start. Returns how many there were."""

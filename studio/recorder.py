@@ -1,6 +1,6 @@
 """`Recorder`: turns the engine's events into rows and files, in order, in a thread of its own.
 
-    PictureFinished ─▶ verdict ─▶ file, whole ─▶ row          (and nothing is seen before the row)
+    PictureFinished, with its verdict ─▶ file, whole ─▶ row   (and nothing is seen before the row)
     Skipped ─▶ the job's row               Finished, Failed, Cancelled ─▶ the job's last state
 
 So the engine's thread never waits for a disk, except once a job: `Started` is committed before the
@@ -22,10 +22,9 @@ from studio.errors import Conflict, GenerationFailed, StorageFull, StudioError
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Pixels, Skipped
 from studio.image_record import ImageRecord
 from studio.job import Job
-from studio.model_card import ModelCard
 from studio.pictures import Pictures
 from studio.store import Store
-from studio.verdict import Release, Verdict, unscreened_verdict
+from studio.verdict import Release, Verdict, combine
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +33,7 @@ class Recorder:
     """Writes down what `record` is given. `on_recorded` is called after each event is safe.
 
     `keep_draft` takes the picture of a draft, which has neither file nor row. `cancel` stops a job
-    whose pictures cannot be kept. `on_screened` is told job, index, verdict and seconds,
-    `on_trouble` the kind, the sentence and the job.
+    whose pictures cannot be kept. `on_trouble` is told the kind, the sentence and the job.
     """
 
     def __init__(
@@ -43,22 +41,18 @@ class Recorder:
         store: Store,
         pictures: Pictures,
         *,
-        card: ModelCard,
         cancel: Callable[[str], None],
         on_recorded: Callable[[Event], None],
         keep_draft: Callable[[str, Pixels], None] = lambda job_id, pixels: None,
-        on_screened: Callable[[str, int, Verdict, float], None] = lambda *_: None,
         on_trouble: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._pictures = pictures
-        self._card = card
         self._keep_draft = keep_draft
         self._cancel = cancel
         self._on_recorded = on_recorded
-        self._on_screened = on_screened
         self._on_trouble = on_trouble
-        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Event, Verdict | None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -69,15 +63,16 @@ class Recorder:
         self._queue.put(None)
         self._thread.join()
 
-    def record(self, event: Event) -> None:
-        """Hand an event in. Returns at once."""
-        self._queue.put(event)
+    def record(self, event: Event, verdict: Verdict | None = None) -> None:
+        """Hand an event in, a picture with its verdict. Returns at once."""
+        self._queue.put((event, verdict))
 
     def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
+        while (handed := self._queue.get()) is not None:
+            event, verdict = handed
             is_told = True
             try:
-                self._write(event)
+                self._write(event, verdict)
             except Conflict:
                 pass  # the job was closed meanwhile: cancelled, or failed for want of room
             except StudioError as error:
@@ -94,9 +89,10 @@ class Recorder:
             except Exception:  # the next event is to be recorded all the same
                 log.exception("nobody could be told of an event of job %s", event.job_id)
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Event, verdict: Verdict | None) -> None:
         if isinstance(event, PictureFinished):
-            self._keep(event)
+            # A picture nobody judged is held.
+            self._keep(event, verdict or combine([], policy_version=""))
         elif isinstance(event, Finished):
             self._store.mark_succeeded(event.job_id)
         elif isinstance(event, Failed):
@@ -107,13 +103,10 @@ class Recorder:
             # A job that was cancelled outright is marked already, and may be queued again by now.
             self._store.mark_left(event.job_id)
 
-    def _keep(self, event: PictureFinished) -> None:
+    def _keep(self, event: PictureFinished, verdict: Verdict) -> None:
         job = self._store.job(event.job_id)
         if not job.status.is_active or event.index not in self._store.missing_indices(job.id):
             return  # cancelled or skipped meanwhile, or drawn before: nobody waits for it
-        began = time.perf_counter()
-        verdict = unscreened_verdict(is_closed_world=self._card.is_closed_world)
-        self._on_screened(job.id, event.index, verdict, time.perf_counter() - began)
         if job.is_draft:
             if verdict.release is not Release.RELEASED:
                 raise GenerationFailed(
@@ -127,7 +120,7 @@ class Recorder:
             image_id, event.pixels, metadata(job, event), release=verdict.release
         )
         height, width = event.pixels.shape[:2]
-        self._store.add_image(
+        self._store.keep_image(
             ImageRecord(
                 id=image_id,
                 job_id=job.id,
@@ -146,7 +139,8 @@ class Recorder:
                 precision=event.precision,
                 seconds=event.seconds,
                 created_at=time.time(),
-            )
+            ),
+            verdict,
         )
 
     def _give_up(self, event: Event, message: str, cause: str = "studio") -> bool:

@@ -39,6 +39,7 @@ from studio.file_names import slug
 from studio.gate import Gate
 from studio.guard import MAX_BODY_BYTES, Guard
 from studio.logs import logging_to
+from studio.moderation_routes import add_moderation_routes
 from studio.pages.sign_in import add_sign_in
 from studio.ui.page import build_page, page_looks
 from studio.watch_routes import add_watch_routes
@@ -98,6 +99,7 @@ def create_app(studio: Studio) -> FastAPI:
     add_create_routes(app, studio)
     add_watch_routes(app, studio)
     app.mount(API_PREFIX, create_api(studio))
+    add_moderation_routes(app, studio)
 
     # Whatever else is asked for below these names must not reach Gradio's file routes.
     @app.get("/pictures/{rest:path}")

@@ -13,8 +13,10 @@ from typing import Any
 from sqlite_utils import Database
 
 from studio.errors import Conflict, NotFound
+from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
-from studio.rows import job_of_row
+from studio.rows import job_of_row, row_of_image
+from studio.verdict import Release
 
 NEXT_POSITION = "(SELECT COALESCE(MAX(position), 0) + 1 FROM jobs)"
 """The end of the queue, as an expression."""
@@ -109,6 +111,24 @@ def count_work_left(db: Database, job_id: str) -> None:
     job = get_job(db, job_id)
     num_steps_left = job.request.num_steps * len(missing_indices(db, job))
     db.execute("UPDATE jobs SET num_steps_left = ? WHERE id = ?", [num_steps_left, job_id])
+
+
+def insert_image(db: Database, record: ImageRecord) -> bool:
+    """Note a picture with its event; `False`, and nothing changed, when its index is there."""
+    job = get_job(db, record.job_id)
+    row = row_of_image(record)
+    names = ", ".join(f'"{name}"' for name in row)
+    values = ", ".join(f":{name}" for name in row)
+    sql = f'INSERT INTO images ({names}) VALUES ({values}) ON CONFLICT (job_id, "index")'
+    if db.execute(f"{sql} DO NOTHING", row).rowcount == 0:
+        return False
+    if record.index in job.skipped:  # it was done before the engine heard that
+        skipped = json.dumps([index for index in job.skipped if index != record.index])
+        set_status(db, job.id, job.status, skipped=skipped)
+    count_work_left(db, record.job_id)
+    kind = "picturefinished" if record.release is Release.RELEASED else str(record.release)
+    insert_event(db, record.job_id, kind, {"index": record.index, "image_id": record.id})
+    return True
 
 
 def insert_event(

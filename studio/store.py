@@ -1,8 +1,8 @@
 """`Store`: the database of one data folder, opened, held and closed. It is the queue of record.
 
 Its verbs are in parts: the queue, single jobs with their transitions, pictures and events,
-accounts, what went wrong at the door, the audit, batches,
-API keys, webhooks.
+reviews and decisions, accounts, what went wrong at the door, the audit, batches, API keys,
+webhooks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from studio.job_rows import JobRows
 from studio.key_rows import KeyRows
 from studio.migrations import check_current, migrate
 from studio.queue_rows import QueueRows
+from studio.review_rows import ReviewRows
 from studio.tables import wrap
 from studio.watch_rows import WatchRows
 
@@ -33,6 +34,7 @@ class Store(
     QueueRows,
     JobRows,
     ImageRows,
+    ReviewRows,
     EventRows,
     BatchRows,
     AccountRows,

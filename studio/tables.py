@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from studio.database import DatabaseFile
+from studio.database import DatabaseFile, DatabaseReader
+from studio.errors import Unavailable
 
 _T = TypeVar("_T")
 
@@ -16,10 +17,12 @@ _T = TypeVar("_T")
 class Tables:
     """A database file whose connections are handed to each piece of work, wrapped."""
 
-    def __init__(self, file: DatabaseFile) -> None:
+    def __init__(self, file: DatabaseReader) -> None:
         self._file = file
 
     def _write(self, work: Callable[[Database], _T]) -> _T:
+        if not isinstance(self._file, DatabaseFile):
+            raise Unavailable("This database was opened to be read only.")
         return self._file.write(lambda connection: work(wrap(connection)))
 
     def _read(self, work: Callable[[Database], _T]) -> _T:

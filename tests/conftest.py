@@ -69,18 +69,31 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def open_studio(tmp_path: Path) -> Iterator[OpenStudio]:
-    """`open_studio(step_seconds=…, load=…, **config)`: a studio over the closed-form model."""
+    """`open_studio(step_seconds=…, load=…, **config)`: a studio over the closed-form model.
+
+    Without `is_closed_world` every picture is held, as there is no classifier.
+    """
     from studio.engine.gaussian import gaussian_model
 
     with contextlib.ExitStack() as opened:
 
-        def open_one(*, step_seconds: float = 0.0, load: Any = None, **settings: Any) -> Studio:
+        def open_one(
+            *,
+            step_seconds: float = 0.0,
+            load: Any = None,
+            is_closed_world: bool = True,
+            classifier: Any = None,
+            **settings: Any,
+        ) -> Studio:
             model = gaussian_model(step_seconds=step_seconds)
+            card = dataclasses.replace(model.card, is_closed_world=is_closed_world)
             # Settled beforehand, so that a slow stand-in is not measured for long.
             known = {"data_dir": tmp_path / "data", "precision": "float32", "max_rows": 2}
             config = Config(**(known | settings))
             load = load or (lambda precision, report: model)
-            return opened.enter_context(Studio.open(config, card=model.card, load=load))
+            return opened.enter_context(
+                Studio.open(config, card=card, load=load, classifier=classifier)
+            )
 
         yield open_one
 

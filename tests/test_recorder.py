@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from studio.engine.gaussian import gaussian_model
 from studio.errors import StorageFull
 from studio.events import Cancelled, Event
 from studio.job import JobStatus
@@ -48,7 +47,6 @@ def test_a_job_the_engine_has_left_is_not_stopped_again_and_again(
     recorder = Recorder(
         store,
         Pictures(tmp_path, 0),
-        card=gaussian_model().card,
         cancel=cancelled.append,
         on_recorded=told.append,
     )
@@ -70,7 +68,6 @@ def test_a_listener_that_fails_does_not_end_the_recording(store: FullStore, tmp_
     recorder = Recorder(
         store,
         Pictures(tmp_path, 0),
-        card=gaussian_model().card,
         cancel=lambda job_id: None,
         on_recorded=fail,
     )

@@ -1,0 +1,182 @@
+"""`ClassifierProcess`: the classifier as the studio holds it, in a process of its own.
+
+It is started when it is first needed or told to, restarted when it dies, and killed when it does
+not answer in time. What it cannot do is an error here and never an answer: whoever asks holds the
+pictures back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from studio.errors import NotScreened
+from studio.events import Pixels
+
+START_SECONDS = 300.0
+"""The first start exports the network; on a busy machine that takes a while."""
+
+
+class ClassifierProcess:
+    """`scores` of pictures by the weights at `weights`; safe to share between threads.
+
+    `worker` is the module that is run; it speaks as `classifier_worker` says.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        sha256: str,
+        cache_dir: Path | None,
+        num_threads: int | None = None,
+        start_seconds: float = START_SECONDS,
+        worker: str = "studio.engine.classifier_worker",
+    ) -> None:
+        self.weights = weights
+        self._command = [sys.executable, "-m", worker]
+        self._command += ["--weights", str(weights), "--sha256", sha256]
+        self._command += ["--threads", str(num_threads or min(2, os.cpu_count() or 1))]
+        if cache_dir is not None:
+            self._command += ["--cache-dir", str(cache_dir)]
+        self._start_seconds = start_seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._refused: tuple[str, object] | None = None
+        self._facts: Mapping[str, Any] = {}
+        self._is_closed = False
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether there are weights; without them nothing can be scored."""
+        return self.weights.is_file()
+
+    @property
+    def backend(self) -> str:
+        """What runs the network, "openvino" or "keras"; empty before it is ready."""
+        return str(self._facts.get("backend", ""))
+
+    def prepare(self) -> None:
+        """Start it now, and wait until it is ready. Raises `NotScreened` when it cannot be."""
+        with self._lock:
+            self._ready()
+
+    def scores(self, pictures: Sequence[Pixels], *, timeout_seconds: float) -> list[float]:
+        """One score for each picture. Starting is not counted in `timeout_seconds`.
+
+        Raises:
+            NotScreened: there are no weights, or it failed, or died, or took too long.
+        """
+        with self._lock:
+            process = self._ready()
+            header = {"shapes": [picture.shape[:2] for picture in pictures]}
+            content = json.dumps(header).encode() + b"\n"
+            content += b"".join(picture.tobytes() for picture in pictures)
+            deadline = time.monotonic() + timeout_seconds
+            answer = self._ask(process, content, deadline)
+            if "error" in answer:
+                raise NotScreened(f"The classifier failed: {answer['error']}")
+            scores = [float(score) for score in answer["scores"]]
+            if len(scores) != len(pictures):
+                raise NotScreened("The classifier gave another number of scores than pictures.")
+            return scores
+
+    def close(self) -> None:
+        """End the process, and start none any more."""
+        self._is_closed = True
+        process = self._process
+        if process is not None:
+            process.kill()  # whoever waits for it is told that it died
+        with self._lock:
+            self._end()
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        if self._is_closed:
+            raise NotScreened("The studio is shutting down.")
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        if not self.is_installed:
+            raise NotScreened(
+                f"The classifier's weights are missing: `studio doctor` fetches them to "
+                f"{self.weights}.",
+                is_installed=False,
+            )
+        # What was refused is not tried again, however many pictures come, until the file changes.
+        if self._refused is not None and self._refused[1] == self._stamp():
+            raise NotScreened(self._refused[0])
+        self._end()
+        environ = {**os.environ, "KERAS_BACKEND": "torch"}
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+        )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        stamp = self._stamp()
+        answer = self._ask(self._process, b"", time.monotonic() + self._start_seconds)
+        if "error" in answer:
+            self._end()
+            self._refused = (str(answer["error"]), stamp)
+            raise NotScreened(self._refused[0])
+        self._facts = answer
+        return self._process
+
+    def _stamp(self) -> object:
+        with contextlib.suppress(OSError):
+            status = self.weights.stat()
+            return status.st_mtime_ns, status.st_size
+        return None
+
+    def _ask(
+        self, process: subprocess.Popen[bytes], content: bytes, deadline: float
+    ) -> dict[str, Any]:
+        """Send `content` and read one line; the process is ended when that does not succeed."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line, left = b"", memoryview(content)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                if left:
+                    selector.register(process.stdin, selectors.EVENT_WRITE)
+                while not line.endswith(b"\n"):
+                    seconds = deadline - time.monotonic()
+                    events = selector.select(seconds) if seconds > 0 else []
+                    if not events:
+                        raise NotScreened("The classifier did not answer in time.")
+                    for key, _ in events:
+                        if key.fileobj is process.stdin:
+                            left = left[os.write(process.stdin.fileno(), left[: 2**16]) :]
+                            if not left:
+                                selector.unregister(process.stdin)
+                        else:
+                            part = os.read(process.stdout.fileno(), 2**16)
+                            if not part:
+                                raise NotScreened("The classifier's process died.")
+                            line += part
+            answer: dict[str, Any] = json.loads(line)
+        except (NotScreened, OSError, ValueError) as error:
+            self._end()
+            if isinstance(error, NotScreened):
+                raise
+            raise NotScreened(f"The classifier's process died ({error}).") from error
+        return answer
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()

@@ -1,0 +1,336 @@
+"""`ReviewRows`: screened pictures and every act on the queue of reviews.
+
+Every act is one transaction: what a case becomes and the entry that says so are written together or
+not at all. The record only grows; the database itself refuses to change or remove an entry. Who may
+do what is decided above; here `by` is a name.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sqlite_utils import Database
+
+from studio.errors import Conflict
+from studio.image_record import ImageRecord
+from studio.review import Act, Origin, Review
+from studio.review_reading import ReviewReading
+from studio.review_statements import (
+    append,
+    append_entry,
+    get_image,
+    get_review,
+    leased_review,
+    open_review,
+    review_of_row,
+    scores_of,
+    set_review,
+)
+from studio.statements import count, insert_event, insert_image
+from studio.verdict import Release, Verdict
+
+STUDIO = "studio"
+"""Who did what no person did."""
+
+_FREE = "answer IS NULL AND (leased_by IS NULL OR leased_until <= :now OR leased_by = :by)"
+
+
+class ReviewRows(ReviewReading):
+    """Reviews and decisions, written."""
+
+    def keep_image(self, record: ImageRecord, verdict: Verdict) -> bool:
+        """Note a picture whose file is complete on disk, with its verdict; one held opens a case.
+
+        As `ImageRows.add_image`, all in one transaction.
+        """
+
+        def work(db: Database) -> bool:
+            if not insert_image(db, record):
+                return False
+            db.execute(
+                "INSERT INTO screenings (image_id, answer, reason, scores, policy_version, at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    record.id,
+                    verdict.answer,
+                    verdict.reason,
+                    json.dumps(dict(verdict.scores)),
+                    verdict.policy_version,
+                    record.created_at,
+                ],
+            )
+            if verdict.release is Release.HELD:
+                open_review(
+                    db,
+                    record,
+                    origin=Origin.SCREENING,
+                    by=STUDIO,
+                    reason=verdict.reason,
+                    words=verdict.words,
+                    scores=verdict.scores,
+                    policy_version=verdict.policy_version,
+                    now=record.created_at,
+                )
+            return True
+
+        return self._write(work)
+
+    def report_image(self, image_id: str, *, by: str, words: str, version: str, now: float) -> str:
+        """Hide a released picture and open a case for it; the case's id.
+
+        Raises:
+            Conflict: the picture is not released, so that there is nothing to hide.
+        """
+
+        def work(db: Database) -> str:
+            record = get_image(db, image_id)
+            if record.release is not Release.RELEASED:
+                raise Conflict("This picture is hidden already: a reviewer looks at it.")
+            db.execute("UPDATE images SET release = 'held' WHERE id = ?", [image_id])
+            insert_event(db, record.job_id, "held", {"index": record.index, "image_id": image_id})
+            return open_review(
+                db,
+                record,
+                origin=Origin.REPORT,
+                by=by,
+                reason="reported",
+                words=words,
+                scores=scores_of(db, image_id),
+                policy_version=version,
+                now=now,
+            )
+
+        return self._write(work)
+
+    def appeal_image(self, image_id: str, *, by: str, words: str, version: str, now: float) -> str:
+        """Open a case for a rejected picture once more; the case's id.
+
+        Raises:
+            Conflict: it is not rejected, was appealed before, or is deleted.
+        """
+
+        def work(db: Database) -> str:
+            record = get_image(db, image_id)
+            if record.release is not Release.REJECTED:
+                raise Conflict("Only a picture that was rejected can be appealed.")
+            sql = "SELECT COUNT(*) FROM reviews WHERE image_id = ? AND origin = 'appeal'"
+            if count(db, sql, image_id):
+                raise Conflict("This picture was appealed before: a second appeal is not heard.")
+            if not record.path:
+                raise Conflict("This picture is deleted: draw it again with the same seed.")
+            before = list(
+                db.query(
+                    "SELECT decided_by FROM reviews WHERE image_id = ? AND answer = 'reject'"
+                    " ORDER BY number DESC LIMIT 1",
+                    [image_id],
+                )
+            )
+            return open_review(
+                db,
+                record,
+                origin=Origin.APPEAL,
+                by=by,
+                reason="appealed",
+                words=words,
+                scores=scores_of(db, image_id),
+                policy_version=version,
+                now=now,
+                not_for=before[0]["decided_by"] if before else None,
+            )
+
+        return self._write(work)
+
+    def claim_review(
+        self, by: str, *, lease_seconds: float, is_admin: bool, now: float
+    ) -> Review | None:
+        """Lease the oldest case that is free to `by`, theirs first; `None` when there is none.
+
+        Escalated cases go to admins alone. A case somebody passed on, or rejected before, goes to
+        others first.
+        """
+        given = {"by": by, "now": now}
+        admins = "" if is_admin else " AND needs_admin = 0"
+        sql = (
+            f"SELECT * FROM reviews WHERE {_FREE}{admins}"
+            " ORDER BY leased_by IS NOT :by OR leased_until <= :now, not_for IS :by, number LIMIT 1"
+        )
+
+        def work(db: Database) -> Review | None:
+            for row in list(db.query(sql, given)):
+                set_review(db, row["id"], leased_by=by, leased_until=now + lease_seconds)
+                return get_review(db, row["id"])
+            return None
+
+        return self._write(work)
+
+    def renew_lease(self, review_id: str, by: str, *, lease_seconds: float, now: float) -> bool:
+        """Keep a case that is leased to `by`; `False` when it is theirs no more."""
+        return self._write(
+            lambda db: bool(
+                db.execute(
+                    "UPDATE reviews SET leased_until = ? WHERE id = ? AND answer IS NULL"
+                    " AND leased_by = ? AND leased_until > ?",
+                    [now + lease_seconds, review_id, by, now],
+                ).rowcount
+            )
+        )
+
+    def leave_review(self, review_id: str, by: str, *, now: float) -> None:
+        """Give a case back undecided; others are offered it first."""
+
+        def work(db: Database) -> None:
+            leased_review(db, review_id, by, now)
+            set_review(db, review_id, leased_by=None, leased_until=None, not_for=by)
+
+        self._write(work)
+
+    def decide_review(
+        self,
+        review_id: str,
+        *,
+        by: str,
+        act: Act,
+        reason: str,
+        note: str,
+        version: str,
+        now: float,
+        due_at: float,
+        with_twins: bool = False,
+    ) -> list[str]:
+        """Approve or reject a leased case; on disk when this returns. The ids of what was decided.
+
+        `with_twins` decides every free case with the same picture digest alike.
+
+        Raises:
+            Conflict: the case is decided, or not leased to `by` any more.
+        """
+
+        def work(db: Database) -> list[str]:
+            review = leased_review(db, review_id, by, now)
+            chosen = [review]
+            if with_twins:
+                sql = (
+                    f"SELECT * FROM reviews WHERE {_FREE} AND image_digest = :digest AND id <> :id"
+                )
+                given = {"by": by, "now": now, "digest": review.image_digest, "id": review.id}
+                rows = list(db.query(sql, given))
+                chosen += [review_of_row(row) for row in rows]
+            for each in chosen:
+                set_review(
+                    db,
+                    each.id,
+                    answer=act,
+                    decided_by=by,
+                    decided_at=now,
+                    due_at=due_at,
+                    leased_by=None,
+                    leased_until=None,
+                )
+                append(db, each, act=act, by=by, at=now, reason=reason, note=note, version=version)
+            return [each.id for each in chosen]
+
+        return self._write(work)
+
+    def undo_decision(self, review_id: str, *, by: str, now: float, leased_until: float) -> Review:
+        """Take a decision back that has not taken effect; the case is leased to `by` again.
+
+        Raises:
+            Conflict: somebody else's, or too late.
+        """
+
+        def work(db: Database) -> Review:
+            review = get_review(db, review_id)
+            if review.is_open or review.decided_by != by:
+                raise Conflict("Only your own last decision can be undone.")
+            if review.is_settled or (review.due_at or 0) <= now:
+                raise Conflict("It is too late to undo this: the decision has taken effect.")
+            set_review(
+                db,
+                review_id,
+                answer=None,
+                decided_by=None,
+                decided_at=None,
+                due_at=None,
+                leased_by=by,
+                leased_until=leased_until,
+            )
+            version = review.policy_version
+            append(db, review, act=Act.UNDO, by=by, at=now, version=version)
+            return get_review(db, review_id)
+
+        return self._write(work)
+
+    def escalate_review(
+        self, review_id: str, *, by: str, note: str, version: str, now: float
+    ) -> None:
+        """Pass a leased case on to an admin who reviews. Raises `Conflict` as `decide_review`."""
+
+        def work(db: Database) -> None:
+            review = leased_review(db, review_id, by, now)
+            set_review(db, review_id, needs_admin=1, not_for=by, leased_by=None, leased_until=None)
+            append(db, review, act=Act.ESCALATE, by=by, at=now, note=note, version=version)
+
+        self._write(work)
+
+    def note_review(self, review_id: str, *, by: str, note: str, version: str, now: float) -> None:
+        """Add a note to a leased case, for whoever sees it next."""
+
+        def work(db: Database) -> None:
+            review = leased_review(db, review_id, by, now)
+            append(db, review, act=Act.NOTE, by=by, at=now, note=note, version=version)
+
+        self._write(work)
+
+    def settle_review(self, review_id: str, *, path: str, now: float) -> None:
+        """Let a decision take effect; `path` is where the picture now lies.
+
+        A decision that was undone meanwhile, or has taken effect, is left alone.
+        """
+
+        def work(db: Database) -> None:
+            review = get_review(db, review_id)
+            if review.is_open or review.is_settled:
+                return
+            is_released = review.answer is Act.APPROVE
+            release = Release.RELEASED if is_released else Release.REJECTED
+            record = get_image(db, review.image_id)
+            db.execute(
+                "UPDATE images SET release = ?, path = ? WHERE id = ?",
+                [release, path, review.image_id],
+            )
+            set_review(db, review_id, is_settled=1)
+            kind = "released" if is_released else "rejected"
+            data = {"index": record.index, "image_id": record.id}
+            insert_event(db, review.job_id, kind, data)
+            if is_released:
+                version = review.policy_version
+                append(db, review, act=Act.RELEASE, by=STUDIO, at=now, version=version)
+
+        self._write(work)
+
+    def set_image_path(self, image_id: str, path: str) -> None:
+        """Note that a picture's file was moved."""
+        self._write(
+            lambda db: db.execute("UPDATE images SET path = ? WHERE id = ?", [path, image_id])
+        )
+
+    def note_deleted(self, image_id: str, *, version: str, now: float) -> None:
+        """Say in the record that a picture's file is gone, which it must be already."""
+
+        def work(db: Database) -> None:
+            record = get_image(db, image_id)
+            db.execute("UPDATE images SET path = '' WHERE id = ?", [image_id])
+            append_entry(
+                db,
+                review_id="",
+                image_id=image_id,
+                image_digest=record.digest,
+                act=Act.DELETE,
+                by=STUDIO,
+                at=now,
+                reason="retention",
+                version=version,
+                scores=scores_of(db, image_id),
+            )
+
+        self._write(work)

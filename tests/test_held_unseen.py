@@ -1,0 +1,250 @@
+"""An attack list: a held picture asked for by every address the studio has. None gives it away.
+
+The addresses are asked of the app itself, so that one that is added later is attacked as well:
+every route, with everything an attacker may know of the picture in the place of its parameters.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from studio.application import Studio
+from studio.person import LOCAL_PERSON
+from studio.review import Act
+from studio.server import create_app
+from studio.store import DATABASE_NAME
+from studio.verdict import Release
+from tests.conftest import WAIT_SECONDS, OpenStudio, Serve, Served
+from tests.moderation_tools import REVIEWER, draw, take, write_policy
+
+OWNER = LOCAL_PERSON.name
+MAX_BYTES = 2**20
+STREAM_SECONDS = 0.5
+NEAR = 12.0
+"""Pictures that differ by less in the mean of their channels, of 255, are taken for the same."""
+
+TRICKS = (
+    "/pictures/{id}.png",
+    "/pictures/{id}.png?download=1",
+    "/pictures/{id}",
+    "/pictures/{digest}.png",
+    "/pictures/../held/{id}.png",
+    "/pictures/..%2fheld%2f{id}.png",
+    "/pictures/%2e%2e/held/{id}.png",
+    "/pictures//held/{id}.png",
+    "/pictures/{id}.png%00",
+    "/pictures/{id}.PNG",
+    "/held/{id}.png",
+    "/held%2f{id}.png",
+    "/previews/{job}/0.png",
+    "/previews/{job}/00.png",
+    "/drafts/{job}.png",
+    "/review/pictures/{id}.png",
+    "/review/pictures/{review}.png?plain=1",
+    "/review/pictures/{review}.png?plain=1&grey=1",
+    "/review/pictures/../../held/{id}.png",
+    "/placeholders/{id}.png",
+    "/placeholders/..%2f..%2fheld%2f{id}.png",
+    "/thumbnails/{id}.png",
+    "/thumbnails/{id}.webp",
+    "/file={path}",
+    "/gradio_api/file={path}",
+    "/gradio_api/file=held/{id}.png",
+    "/gradio_api/file/{path}",
+    "/gradio_api/proxy=file://{path}",
+    "/gradio_api/stream/{id}/0/0/playlist-file",
+    "/static/{path}",
+    "/assets/../../held/{id}.png",
+    "//{path}",
+    "/%2e%2e/%2e%2e/{path}",
+)
+
+
+class Target:
+    """A picture that is not to be seen, and everything an attacker may know of it."""
+
+    def __init__(self, studio: Studio, job_id: str, review_id: str) -> None:
+        (record,) = studio._store.images(job_id=job_id, release=None)
+        self.path = studio.config.data_dir.absolute() / "held" / f"{record.id}.png"
+        self.content = self.path.read_bytes()
+        with Image.open(self.path) as picture:
+            self.mean = np.asarray(picture.convert("RGB")).reshape(-1, 3).mean(axis=0)
+        self.names = {
+            "id": record.id,
+            "digest": record.digest,
+            "job": job_id,
+            "review": review_id,
+            "path": str(self.path),
+        }
+
+    def is_shown_by(self, content: bytes) -> bool:
+        """Whether `content` is, or holds, the picture in whatever size or format."""
+        if self.content[33:] in content or self.content[100:400] in content:
+            return True
+        if content[:2] == b"PK":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                return any(self.is_shown_by(archive.read(name)) for name in archive.namelist())
+        for found in re.findall(rb"data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)", content):
+            if self.is_shown_by(base64.b64decode(found)):
+                return True
+        try:
+            with Image.open(io.BytesIO(content)) as picture:
+                mean = np.asarray(picture.convert("RGB")).reshape(-1, 3).mean(axis=0)
+        except (UnidentifiedImageError, OSError, ValueError):
+            return False
+        return bool(np.abs(mean - self.mean).max() < NEAR)
+
+
+def fetch(client: httpx.Client, address: str, method: str = "GET", **more: Any) -> bytes:
+    """What comes within half a second, of streams that do not end."""
+    received = bytearray()
+    deadline = time.monotonic() + STREAM_SECONDS
+    try:
+        with client.stream(method, address, **more) as answer:
+            for part in answer.iter_bytes():
+                received += part
+                if len(received) > MAX_BYTES or time.monotonic() > deadline:
+                    break
+    except (httpx.TimeoutException, httpx.RemoteProtocolError, httpx.InvalidURL):
+        pass
+    return bytes(received)
+
+
+def routes_of(app: Any, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every address of the app and of what is mounted in it, with its methods."""
+    for route in getattr(app, "routes", ()):
+        path = prefix + getattr(route, "path", "")
+        inner = getattr(route, "app", None)
+        if hasattr(route, "methods") and route.methods:
+            yield path, set(route.methods)
+        elif inner is not None and hasattr(inner, "routes"):
+            yield from routes_of(inner, path.rstrip("/"))
+
+
+def addresses(app: Any, names: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(method, address) of every route, with everything that is known in its parameters."""
+    known = [*names.values(), f"{names['id']}.png", f"held/{names['id']}.png", "0", "png"]
+    for path, methods in routes_of(app):
+        parameters = re.findall(r"{([^}]+)}", path)
+        for values in itertools.product(known, repeat=min(len(parameters), 2)):
+            address = path
+            for parameter, value in itertools.zip_longest(parameters, values, fillvalue="0"):
+                address = address.replace(f"{{{parameter}}}", str(value))
+            for method in methods & {"GET", "POST"}:
+                yield method, address
+
+
+def attack(served: Served, target: Target) -> list[str]:
+    """Every address that gave the picture away."""
+    guesses = list(target.names.values())
+    body = {
+        "ids": guesses,
+        "images": guesses,
+        "image_ids": guesses,
+        "data": guesses,
+        "path": guesses[-1],
+    }
+    found = []
+    with httpx.Client(base_url=served.address, timeout=STREAM_SECONDS) as client:
+        for trick in TRICKS:
+            address = trick.format(**target.names)
+            if target.is_shown_by(fetch(client, address)):
+                found.append(address)
+        app = create_app(served.studio)
+        for method, address in addresses(app, target.names):
+            more = {"json": body} if method == "POST" else {}
+            if target.is_shown_by(fetch(client, address, method, **more)):
+                found.append(f"{method} {address}")
+    return found
+
+
+@pytest.fixture
+def studio(open_studio: OpenStudio, tmp_path: Path) -> Studio:
+    policy = write_policy(tmp_path, undo_seconds=0)
+    return open_studio(is_closed_world=False, moderation_policy=policy)
+
+
+@pytest.fixture
+def held(studio: Studio) -> Target:
+    """A held picture of the local user, whose case another reviewer has."""
+    job_id = draw(studio, owner=OWNER)
+    return Target(studio, job_id, take(studio).review.id)
+
+
+def test_the_list_would_find_a_picture_that_is_given_away(
+    studio: Studio, serve: Serve, held: Target
+) -> None:
+    studio.moderation.approve(REVIEWER, held.names["review"])
+    deadline = time.monotonic() + WAIT_SECONDS
+    while held.path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    served = serve(studio)
+    with httpx.Client(base_url=served.address, timeout=WAIT_SECONDS) as client:
+        assert held.is_shown_by(fetch(client, f"/pictures/{held.names['id']}.png"))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("a.png", held.content)
+        assert held.is_shown_by(archive.getvalue())
+
+
+def test_a_held_picture_is_given_to_nobody(studio: Studio, serve: Serve, held: Target) -> None:
+    assert attack(serve(studio), held) == []
+
+
+def test_a_rejected_picture_is_given_to_nobody(studio: Studio, serve: Serve, held: Target) -> None:
+    studio.moderation.reject(REVIEWER, held.names["review"], "nudity")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while studio._store.image(held.names["id"]).release is not Release.REJECTED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert attack(serve(studio), held) == []
+
+
+def test_a_picture_that_is_being_made_is_given_to_nobody(
+    open_studio: OpenStudio, serve: Serve, tmp_path: Path
+) -> None:
+    from studio.brief import Brief
+
+    studio = open_studio(is_closed_world=False, step_seconds=0.05)
+    studio.wait_until_ready(WAIT_SECONDS)
+    served = serve(studio)
+    job = studio.submit(Brief(subject="mug", color="red", seed=7, num_steps=30))
+    with httpx.Client(base_url=served.address, timeout=WAIT_SECONDS) as client:
+        seen = set()
+        while studio.job(job.id).status.is_active:
+            seen.add(client.get(f"/previews/{job.id}/0.png").status_code)
+    assert seen == {204}
+
+
+def test_neither_the_database_nor_an_export_holds_a_picture(studio: Studio, held: Target) -> None:
+    for path in studio.config.data_dir.glob(f"{DATABASE_NAME}*"):
+        assert b"\x89PNG" not in path.read_bytes()
+    assert [entry.act for entry in studio.moderation.decisions(REVIEWER)] == [Act.OPEN]
+
+
+def test_the_page_of_its_owner_shows_a_placeholder_and_a_sentence(
+    studio: Studio, serve: Serve, held: Target
+) -> None:
+    with httpx.Client(base_url=serve(studio).address, timeout=WAIT_SECONDS) as client:
+        answer = client.get("/placeholders/held.svg")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert b"<script" not in answer.content
+
+
+def test_held_files_lie_where_no_other_user_of_the_machine_may_look(held: Target) -> None:
+    assert held.path.parent.stat().st_mode & 0o077 == 0
