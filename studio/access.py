@@ -36,7 +36,9 @@ RULES: dict[str, Access] = {
     "/metrics": Access.PUBLIC,  # to programs on this machine, and to admins: it asks itself
     "/monitor/*": Access.ADMIN,
     "/pictures/*": Access.PERSON,
+    "/placeholders/*": Access.PERSON,
     "/previews/*": Access.PERSON,
+    "/review/*": Access.REVIEWER,
     "/session": Access.PERSON,
     "/sign-in": Access.PUBLIC,
     "/sign-out": Access.PUBLIC,

@@ -68,11 +68,15 @@ def create_app(studio: Studio) -> FastAPI:
         return _health(studio, is_known=is_signed_in(request))
 
     @app.get("/pictures/{image_id}.png")
-    def picture(request: Request, image_id: str, download: bool = False) -> FileResponse:
+    def picture(request: Request, image_id: str, download: bool = False) -> Response:
         owner = person_of(request).name
         record, path = studio.image(image_id, owner)
         if not path.is_file():
             raise NotFound("The file of this picture is gone: draw it again with the same seed.")
+        # Kept by the browser, and asked about each time: it may have been hidden since.
+        headers = {"Cache-Control": "private, no-cache", "ETag": f'"{record.digest}"'}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
         name = None
         if download:
             name = f"{slug(studio.job(record.job_id, owner).brief)}-{record.seed}.png"
@@ -80,7 +84,7 @@ def create_app(studio: Studio) -> FastAPI:
             path,
             media_type="image/png",
             filename=name,
-            headers={"Cache-Control": "private, max-age=3600"},
+            headers=headers,
         )
 
     @app.get("/previews/{job_id}/{index}.png")

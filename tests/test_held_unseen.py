@@ -19,18 +19,27 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from PIL import Image, UnidentifiedImageError
 
+from studio.access import RULES
 from studio.application import Studio
-from studio.person import LOCAL_PERSON
+from studio.brief import Brief
 from studio.review import Act
 from studio.server import create_app
 from studio.store import DATABASE_NAME
 from studio.verdict import Release
 from tests.conftest import WAIT_SECONDS, OpenStudio, Serve, Served
 from tests.moderation_tools import REVIEWER, draw, take, write_policy
+from tests.people_tools import browser_of, people_of
 
-OWNER = LOCAL_PERSON.name
+OWNER, STRANGER, OTHER = "olga", "bob", "raul"
+"""Whose picture it is, another merchandiser, and a reviewer who has not its case."""
+
+LEAVING = ("/sign-in", "/sign-out")
+"""Asking these would end the session that asks the rest."""
+
 MAX_BYTES = 2**20
 STREAM_SECONDS = 0.5
 NEAR = 12.0
@@ -123,63 +132,54 @@ def fetch(client: httpx.Client, address: str, method: str = "GET", **more: Any) 
     return bytes(received)
 
 
-def routes_of(app: Any, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
-    """Every address of the app and of what is mounted in it, with its methods."""
-    for route in getattr(app, "routes", ()):
-        path = prefix + getattr(route, "path", "")
-        inner = getattr(route, "app", None)
-        if hasattr(route, "methods") and route.methods:
-            yield path, set(route.methods)
-        elif inner is not None and hasattr(inner, "routes"):
-            yield from routes_of(inner, path.rstrip("/"))
-
-
-def addresses(app: Any, names: dict[str, str]) -> Iterator[tuple[str, str]]:
+def addresses(app: FastAPI, names: dict[str, str]) -> Iterator[tuple[str, str]]:
     """(method, address) of every route, with everything that is known in its parameters."""
     known = [*names.values(), f"{names['id']}.png", f"held/{names['id']}.png", "0", "png"]
-    for path, methods in routes_of(app):
+    own = {
+        (str(route.path), method)
+        for route in iter_route_contexts(app.routes)
+        for method in (route.methods or ())
+    }
+    others = {(rule.replace("*", "{rest}"), "GET") for rule in RULES}
+    for path, method in sorted(own | others):
+        if method not in ("GET", "POST") or path in LEAVING:
+            continue
         parameters = re.findall(r"{([^}]+)}", path)
         for values in itertools.product(known, repeat=min(len(parameters), 2)):
             address = path
             for parameter, value in itertools.zip_longest(parameters, values, fillvalue="0"):
                 address = address.replace(f"{{{parameter}}}", str(value))
-            for method in methods & {"GET", "POST"}:
-                yield method, address
+            yield method, address
 
 
 def attack(served: Served, target: Target) -> list[str]:
-    """Every address that gave the picture away."""
+    """Every address that gave the picture away, and to whom."""
     guesses = list(target.names.values())
-    body = {
-        "ids": guesses,
-        "images": guesses,
-        "image_ids": guesses,
-        "data": guesses,
-        "path": guesses[-1],
-    }
+    body = dict.fromkeys(("ids", "images", "image_ids", "pictures", "data"), guesses)
+    tricks = [("GET", trick.format(**target.names)) for trick in TRICKS]
+    routes = list(addresses(create_app(served.studio), target.names))
     found = []
-    with httpx.Client(base_url=served.address, timeout=STREAM_SECONDS) as client:
-        for trick in TRICKS:
-            address = trick.format(**target.names)
-            if target.is_shown_by(fetch(client, address)):
-                found.append(address)
-        app = create_app(served.studio)
-        for method, address in addresses(app, target.names):
-            more = {"json": body} if method == "POST" else {}
-            if target.is_shown_by(fetch(client, address, method, **more)):
-                found.append(f"{method} {address}")
+    for name in (None, OWNER, STRANGER, OTHER):
+        with browser_of(served, name) as client:
+            client.timeout = httpx.Timeout(STREAM_SECONDS)
+            for method, address in [*tricks, *routes]:
+                more = {"json": body} if method == "POST" else {}
+                if target.is_shown_by(fetch(client, address, method, **more)):
+                    found.append(f"{name}: {method} {address}")
     return found
 
 
 @pytest.fixture
 def studio(open_studio: OpenStudio, tmp_path: Path) -> Studio:
     policy = write_policy(tmp_path, undo_seconds=0)
-    return open_studio(is_closed_world=False, moderation_policy=policy)
+    studio = open_studio(is_closed_world=False, moderation_policy=policy)
+    people_of(studio, olga="merchandiser", bob="merchandiser", rita="reviewer", raul="reviewer")
+    return studio
 
 
 @pytest.fixture
 def held(studio: Studio) -> Target:
-    """A held picture of the local user, whose case another reviewer has."""
+    """A held picture of `olga`, whose case `rita` has."""
     job_id = draw(studio, owner=OWNER)
     return Target(studio, job_id, take(studio).review.id)
 
@@ -193,7 +193,7 @@ def test_the_list_would_find_a_picture_that_is_given_away(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     served = serve(studio)
-    with httpx.Client(base_url=served.address, timeout=WAIT_SECONDS) as client:
+    with browser_of(served, OWNER) as client:
         assert held.is_shown_by(fetch(client, f"/pictures/{held.names['id']}.png"))
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as file:
@@ -214,11 +214,25 @@ def test_a_rejected_picture_is_given_to_nobody(studio: Studio, serve: Serve, hel
     assert attack(serve(studio), held) == []
 
 
-def test_a_picture_that_is_being_made_is_given_to_nobody(
-    open_studio: OpenStudio, serve: Serve, tmp_path: Path
+def test_a_reported_picture_is_gone_even_from_the_caches_of_who_has_seen_it(
+    studio: Studio, serve: Serve, held: Target
 ) -> None:
-    from studio.brief import Brief
+    studio.moderation.approve(REVIEWER, held.names["review"])
+    address = f"/pictures/{held.names['id']}.png"
+    with browser_of(serve(studio), OWNER) as client:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (seen := client.get(address)).status_code == 404:
+            assert time.monotonic() < deadline
+        assert seen.headers["cache-control"] == "private, no-cache"
+        known = {"if-none-match": seen.headers["etag"]}
+        assert client.get(address, headers=known).status_code == 304
+        assert client.post(f"{address[:-4]}/report", json={"words": "odd"}).status_code == 201
+        assert client.get(address, headers=known).status_code == 404
 
+
+def test_a_picture_that_is_being_made_is_given_to_nobody(
+    open_studio: OpenStudio, serve: Serve
+) -> None:
     studio = open_studio(is_closed_world=False, step_seconds=0.05)
     studio.wait_until_ready(WAIT_SECONDS)
     served = serve(studio)
@@ -230,6 +244,21 @@ def test_a_picture_that_is_being_made_is_given_to_nobody(
     assert seen == {204}
 
 
+def test_only_a_reviewer_with_the_case_is_shown_it_and_blurred_at_first(
+    studio: Studio, serve: Serve, held: Target
+) -> None:
+    address = f"/review/pictures/{held.names['review']}.png"
+    served = serve(studio)
+    with browser_of(served, "rita") as client:
+        blurred, plain = client.get(address), client.get(f"{address}?plain=1")
+    assert (blurred.status_code, plain.status_code) == (200, 200)
+    assert plain.headers["cache-control"] == "no-store"
+    assert blurred.content != plain.content
+    for name, status in ((None, 401), (OWNER, 403), (STRANGER, 403), (OTHER, 404)):
+        with browser_of(served, name) as client:
+            assert client.get(f"{address}?plain=1").status_code == status
+
+
 def test_neither_the_database_nor_an_export_holds_a_picture(studio: Studio, held: Target) -> None:
     for path in studio.config.data_dir.glob(f"{DATABASE_NAME}*"):
         assert b"\x89PNG" not in path.read_bytes()
@@ -239,7 +268,7 @@ def test_neither_the_database_nor_an_export_holds_a_picture(studio: Studio, held
 def test_the_page_of_its_owner_shows_a_placeholder_and_a_sentence(
     studio: Studio, serve: Serve, held: Target
 ) -> None:
-    with httpx.Client(base_url=serve(studio).address, timeout=WAIT_SECONDS) as client:
+    with browser_of(serve(studio), OWNER) as client:
         answer = client.get("/placeholders/held.svg")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/svg+xml"

@@ -240,14 +240,13 @@ class Moderation:
     def report(self, person: Person, image_id: str, words: str = "", *, sees: bool = False) -> str:
         """Hide a released picture at once and have it reviewed; the case's id.
 
-        Anybody may who sees the picture: its owner, a reviewer, and whoever the caller says so of.
+        Anybody may who sees the picture: its owner, and whoever the caller says so of.
 
         Raises:
             NotFound: there is no such picture, or none that `person` sees.
             Conflict: it is hidden already.
         """
-        owner = None if sees or person.has(Role.REVIEWER) else person.name
-        self._store.image(image_id, owner=owner)
+        self._store.image(image_id, owner=None if sees else person.name)
         review_id = self._store.report_image(
             image_id,
             by=person.name,
