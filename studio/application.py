@@ -145,6 +145,7 @@ class Studio:
             store,
             submit=lambda brief, owner, group: self.submit(brief, owner, group_id=group),
             cancel=self.cancel,
+            retry=self.retry,
         )
         self._recorder = Recorder(
             store,
@@ -212,6 +213,7 @@ class Studio:
                 config, card=card, presets=presets, store=store, load=load, classifier=classifier
             )
             studio._pictures.remove_leftovers()
+            studio._controls.keep_only(store.control_digests())
             studio._recorder.start()
             studio.watch.start()
             studio.batches.begin()

@@ -27,6 +27,8 @@ class Brief:
     color: str = ""
     scene: str = ""
     notes: str = ""
+    category: str | None = None
+    shot: str | None = None
     negative_presets: tuple[str, ...] = ()
     size: str | None = None
     num_images: int | str = 1

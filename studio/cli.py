@@ -132,6 +132,8 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--color", metavar="C", default="", help="such as black")
     parser.add_argument("--scene", metavar="SC", default="", help='such as "living room"')
     parser.add_argument("--notes", metavar="TEXT", default="", help="anything else to say")
+    parser.add_argument("--category", metavar="ID", help="kind of goods, such as furniture")
+    parser.add_argument("--shot", metavar="ID", help="kind of shot, such as packshot")
     parser.add_argument(
         "--negative-preset",
         metavar="P",
@@ -139,7 +141,9 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
         default=[],
         help="what to keep out, such as no_text; may be given several times",
     )
-    parser.add_argument("--size", metavar="SIZE", help="such as square; left out, the model's own")
+    parser.add_argument(
+        "--size", metavar="SIZE", help="such as square or amazon; left out, the model's own"
+    )
     parser.add_argument("--seed", metavar="N", help="the same seed gives the same picture")
     parser.add_argument("--num-images", metavar="N", default="1", help="how many pictures (1)")
     parser.add_argument("--steps", metavar="N", help="denoising steps; left out, the model's own")
@@ -211,6 +215,8 @@ def _generate(options: argparse.Namespace) -> None:
         color=options.color,
         scene=options.scene,
         notes=options.notes,
+        category=options.category,
+        shot=options.shot,
         negative_presets=tuple(options.negative_preset),
         size=options.size,
         num_images=options.num_images,

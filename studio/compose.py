@@ -1,7 +1,7 @@
 """`compose`: a `Brief` checked and turned into a `Request`; the only way from one to the other.
 
     "a leather black sofa in a modern living room, soft morning light"
-     │ │       │     │    │                        └ notes
+     │ │       │     │    │                        └ notes, then what category and shot add
      │ │       │     │    └ scene: a known one's phrase, or "in " and what was typed
      │ └ material, colour, subject; known words, Chinese ones too, in their English form
      └ a or an
@@ -71,7 +71,7 @@ def compose(
     num_images = _whole("num_images", brief.num_images, 1, max_num_images)
     num_steps = _whole("num_steps", brief.num_steps, 1, card.max_num_steps)
     return Request(
-        prompt=_prompt(words, presets),
+        prompt=_prompt(words, presets, _styles(brief, presets)),
         negative_prompt=_negative_prompt(brief.negative_presets, presets),
         height=height,
         width=width,
@@ -93,10 +93,49 @@ def compose_prompt(brief: Brief, presets: Presets) -> str:
     words = {field: _clean(field, getattr(brief, field), is_strict=False) for field in _LIMITS}
     if not any(words.values()):
         return ""
-    return _prompt(words | {"subject": words["subject"] or "…"}, presets)
+    styles = _styles(brief, presets, is_strict=False)
+    return _prompt(words | {"subject": words["subject"] or "…"}, presets, styles)
 
 
-def _prompt(words: dict[str, str], presets: Presets) -> str:
+def unknown_words(brief: Brief, presets: Presets) -> dict[str, str]:
+    """What was typed into the four fields and is no word of the vocabulary, by field."""
+    found = {}
+    for field in FIELDS:
+        text = _ARTICLE.sub("", _clean(field, getattr(brief, field), is_strict=False))
+        if text and presets.vocabulary.match(field, text) is None:
+            found[field] = text
+    return found
+
+
+def is_foreign(text: str) -> bool:
+    """Whether `text` holds letters of a script that models trained on English do not read."""
+    return any(
+        character.isalpha() and not unicodedata.name(character, "").startswith("LATIN")
+        for character in text
+    )
+
+
+def _styles(brief: Brief, presets: Presets, *, is_strict: bool = True) -> list[str]:
+    """What category and shot add to the prompt."""
+    added = []
+    for field in ("category", "shot"):
+        preset_id = getattr(brief, field)
+        if preset_id is None or preset_id == "":
+            continue
+        preset = presets.style(field, preset_id)
+        if preset is not None:
+            added.append(preset.adds)
+        elif is_strict:
+            known = presets.categories if field == "category" else presets.shots
+            raise BadBrief(
+                field,
+                f"There is no {field} {_shown(preset_id)}: choose one of "
+                f"{', '.join(each.id for each in known)}.",
+            )
+    return added
+
+
+def _prompt(words: dict[str, str], presets: Presets, styles: list[str]) -> str:
     # Where "a mug" was typed, the article belongs before the material.
     typed = {field: _ARTICLE.sub("", words[field]) for field in FIELDS if field != "scene"}
     known = {field: presets.vocabulary.match(field, text) for field, text in typed.items()}
@@ -107,7 +146,7 @@ def _prompt(words: dict[str, str], presets: Presets) -> str:
         scene = f"in {scene}"
     thing = " ".join(filter(None, (english[field] for field in ("material", "color", "subject"))))
     prompt = " ".join(filter(None, (_article(thing), thing, scene)))
-    return f"{prompt}, {words['notes']}" if words["notes"] else prompt
+    return ", ".join(filter(None, (prompt, words["notes"], *styles)))
 
 
 def _article(thing: str) -> str:
@@ -204,7 +243,8 @@ def _size(wanted: object, presets: Presets, card: ModelCard) -> tuple[int, int]:
         for sizes in (offered, listed):
             if name in sizes:
                 return sizes[name]
-    allowed = ", ".join([*offered, *listed])
+    shapes = [preset.id for preset, _, _ in presets.sizes_for(card) if not preset.export]
+    allowed = ", ".join([*shapes, *listed])
     raise BadBrief("size", f"The size {_shown(wanted)} is not offered: choose one of {allowed}.")
 
 

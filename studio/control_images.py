@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,13 @@ class ControlImages:
         if digest_of(pixels) != digest:
             raise GenerationFailed(_damaged(name))
         return pixels
+
+    def keep_only(self, digests: Collection[str]) -> int:
+        """Delete all others, which drafts left behind; at start only. Returns how many."""
+        left = [path for path in self._folder.glob("*.png") if path.stem not in digests]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
 
 def digest_of(pixels: Pixels) -> str:

@@ -35,7 +35,10 @@ Cancel = Callable[[str, str], None]
 
 
 class Drafts:
-    """Safe to use from any thread. `submit` queues a brief as a draft, `cancel` stops a job."""
+    """Safe to use from any thread. `submit` queues a brief as a draft, `cancel` stops a job.
+
+    `num_begun` and `num_stopped` count drafts since the start.
+    """
 
     def __init__(
         self, store: Store, presets: Presets, card: ModelCard, *, submit: Submit, cancel: Cancel
@@ -45,6 +48,7 @@ class Drafts:
         self._card = card
         self._submit = submit
         self._cancel = cancel
+        self.num_begun = self.num_stopped = 0
         self._lock = threading.Lock()
         self._pictures: collections.OrderedDict[str, bytes] = collections.OrderedDict()
 
@@ -56,12 +60,15 @@ class Drafts:
         """
         self.stop(owner)
         self._store.forget_drafts(owner, older_than=time.time() - KEEP_SECONDS)
-        return self._submit(self._quick(brief), owner)
+        job = self._submit(self._quick(brief), owner)
+        self.num_begun += 1
+        return job
 
     def stop(self, owner: str) -> None:
         """Stop the draft of `owner`, if there is one: something better is asked for."""
         for job_id in self._store.active_drafts(owner):
             self._cancel(job_id, owner)
+            self.num_stopped += 1
 
     def keep(self, job_id: str, pixels: Pixels) -> None:
         """Take in the picture of a draft, which may be seen."""

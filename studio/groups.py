@@ -6,21 +6,23 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from studio.brief import Brief
-from studio.errors import NotFound, StudioError
-from studio.job import Job, new_id
+from studio.errors import Conflict, NotFound, StudioError
+from studio.job import Job, JobStatus, new_id
 from studio.store import Store
 
 Submit = Callable[[Brief, str, str], Job]
 Cancel = Callable[[str, str], None]
+Retry = Callable[[str, str], Job]
 
 
 class Groups:
     """Safe to use from any thread. `submit(brief, owner, group_id)` queues one job."""
 
-    def __init__(self, store: Store, *, submit: Submit, cancel: Cancel) -> None:
+    def __init__(self, store: Store, *, submit: Submit, cancel: Cancel, retry: Retry) -> None:
         self._store = store
         self._submit = submit
         self._cancel = cancel
+        self._retry = retry
 
     def submit(self, briefs: Sequence[Brief], owner: str) -> str:
         """Queue a job for each of `briefs`; the group's id.
@@ -54,3 +56,10 @@ class Groups:
         # From the end, so that none of them begins meanwhile.
         for job in reversed(self.jobs(group_id, owner)):
             self._cancel(job.id, owner)
+
+    def retry(self, group_id: str, owner: str) -> None:
+        """Queue again what failed or was stopped of the group."""
+        for job in self.jobs(group_id, owner):
+            if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+                with contextlib.suppress(Conflict):  # queued again meanwhile, from another page
+                    self._retry(job.id, owner)

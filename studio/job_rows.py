@@ -106,6 +106,11 @@ class JobRows(Tables):
 
         return self._write(work)
 
+    def control_digests(self) -> set[str]:
+        """The control images that jobs name."""
+        sql = "SELECT DISTINCT json_extract(request, '$.control.image_digest') AS digest FROM jobs"
+        return {row["digest"] for row in self._rows(sql) if row["digest"]}
+
     def missing_indices(self, job_id: str) -> list[int]:
         """Which pictures of the job are still to be drawn: neither kept nor skipped."""
         return self._read(lambda db: missing_indices(db, get_job(db, job_id)))

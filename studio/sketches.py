@@ -23,8 +23,8 @@ from studio.data_folder import storage_error, sync_folder, write_whole
 from studio.errors import NotFound
 from studio.events import Pixels
 
-MAX_KEPT = 500
-"""Of each person; the one that was not used for longest goes first."""
+MAX_KEPT = 5000
+"""Of each person; beyond that, those that were not used for longest go first, a tenth at a time."""
 
 _FOLDER = "sketches"
 _DAMAGED = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -33,8 +33,9 @@ _DAMAGED = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.Deco
 class Sketches:
     """The sketches under `data_dir`. It keeps no state; any thread may call it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, max_kept: int = MAX_KEPT) -> None:
         self._folder = data_dir.absolute() / _FOLDER
+        self._max_kept = max_kept
 
     def keep(self, owner: str, pixels: Pixels) -> str:
         """Keep a picture `[height, width, 3]`; its digest, which names it.
@@ -77,6 +78,9 @@ class Sketches:
         return self._folder / key / f"{digest}.png"
 
     def _forget_oldest(self, folder: Path) -> None:
-        kept = sorted(folder.glob("*.png"), key=lambda path: path.stat().st_mtime)
-        for path in kept[: max(0, len(kept) - MAX_KEPT)]:
+        kept = list(folder.glob("*.png"))
+        if len(kept) <= self._max_kept:
+            return
+        kept.sort(key=lambda path: path.stat().st_mtime)
+        for path in kept[: len(kept) - self._max_kept + self._max_kept // 10]:
             path.unlink(missing_ok=True)

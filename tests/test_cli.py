@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from studio import cli
 from studio.brief import Brief
@@ -22,6 +24,7 @@ from studio.errors import BadConfig, GenerationFailed
 from studio.generate import generate
 from studio.server import listen
 from tests.conftest import WAIT_SECONDS
+from tests.test_sketch import drawing
 
 BRIEF = Brief(subject="mug", material="ceramic", color="red", seed="7")
 
@@ -103,8 +106,6 @@ def test_generate_leaves_no_data_folder_behind(
 
 
 def test_generate_tells_of_pictures_that_are_held_back(tmp_path: Path) -> None:
-    import dataclasses
-
     stand_in = closed_form()
     stand_in["card"] = dataclasses.replace(stand_in["card"], is_closed_world=False)
     with pytest.raises(GenerationFailed, match="1 of 1 pictures are held back"):
@@ -185,6 +186,52 @@ def test_a_wrong_setting_is_one_sentence(
     assert found == code
     assert sentence in told
     assert len(told.splitlines()) == 1
+
+
+def test_generate_follows_the_sketch_in_a_file(tmp_path: Path) -> None:
+    Image.fromarray(drawing()).save(tmp_path / "sketch.png")
+    brief = dataclasses.replace(BRIEF, control_strength="1")
+    (free,) = generate(Config(), BRIEF, tmp_path / "free", **closed_form())
+    sketch = tmp_path / "sketch.png"
+    (led,) = generate(Config(), brief, tmp_path / "led", sketch=sketch, **closed_form())
+    assert free.read_bytes() != led.read_bytes()
+    with Image.open(led) as picture:
+        assert isinstance(picture, PngImageFile)
+        control = json.loads(str(picture.text["request"]))["control"]
+    assert control["conditioning_scale"] == 1
+
+
+@pytest.mark.parametrize(
+    ("has_controlnet", "arguments", "sentence"),
+    [
+        (False, [], "The model model has no ControlNet, so it cannot follow a sketch"),
+        (True, ["--control-strength", "9"], "a number from 0 to 2, not 9: 0.8 suits most"),
+        (True, ["--canny-low", "300"], "is above the upper one"),
+        (True, [], "The file is no picture that the studio reads, whatever its name says"),
+        (True, ["--sketch", "missing.png"], "The picture missing.png cannot be read"),
+    ],
+)
+def test_a_sketch_that_cannot_be_followed_is_one_sentence(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    has_controlnet: bool,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    if has_controlnet:
+        (model / "controlnet").mkdir()
+        (model / "controlnet" / "config.json").write_text('{"_class_name": "ControlNetModel"}')
+        (model / "controlnet" / "model.safetensors").touch()
+    (tmp_path / "note.png").write_text("only text")
+    out = tmp_path / "out"
+    command = ["generate", "--subject", "mug", "--model", str(model), "--out", str(out)]
+    command += ["--sketch", str(tmp_path / "note.png"), *arguments]
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert len(told.splitlines()) == 1
+    assert not out.exists()
 
 
 def test_a_model_that_is_not_safetensors_is_refused(

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.brief import Brief
-from studio.compose import MAX_FIELD_CHARS, MAX_NOTES_CHARS, compose, compose_prompt
+from studio.compose import (
+    MAX_FIELD_CHARS,
+    MAX_NOTES_CHARS,
+    compose,
+    compose_prompt,
+    is_foreign,
+    unknown_words,
+)
 from studio.errors import BadBrief, BadInput, UnknownPreset
 from studio.model_card import ModelCard
 from studio.presets import FIELDS, load_presets
@@ -340,3 +347,28 @@ def test_the_live_prompt_is_never_refused_and_always_clean(brief: Brief) -> None
 )
 def test_the_live_prompt_of_a_half_filled_form_shows_the_gap(brief: Brief, prompt: str) -> None:
     assert compose_prompt(brief, PRESETS) == prompt
+
+
+def test_category_and_shot_add_their_words_at_the_end() -> None:
+    request = request_of(notes="soft light", category="tableware", shot="packshot")
+    category = PRESETS.style("category", "tableware")
+    shot = PRESETS.style("shot", "packshot")
+    assert category is not None
+    assert shot is not None
+    assert request.prompt == f"a mug, soft light, {category.adds}, {shot.adds}"
+
+
+@pytest.mark.parametrize("field", ["category", "shot"])
+def test_a_style_that_is_not_on_the_list_is_refused_with_the_list(field: str) -> None:
+    error = refusal_of(**{field: "nothing"})
+    assert isinstance(error, BadBrief)
+    assert error.field == field
+    assert "choose one of" in str(error)
+
+
+def test_words_the_studio_does_not_know_are_told_apart() -> None:
+    brief = Brief(subject="a teapot", material="皮革", color="red", scene="чердак")
+    assert unknown_words(brief, PRESETS) == {"subject": "teapot", "scene": "чердак"}
+    assert is_foreign("чердак")
+    assert is_foreign("椅")
+    assert not is_foreign("teapot №5 – déjà vu")

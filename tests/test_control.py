@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,14 @@ from PIL import Image
 
 from studio.application import Studio
 from studio.brief import Brief
+from studio.config import Config
 from studio.control import STRENGTH, ControlSettings, control_settings
+from studio.engine.layout import check_folder
 from studio.errors import BadBrief, NotFound
-from studio.sketches import MAX_KEPT, Sketches
+from studio.sketches import Sketches
 from tests.conftest import WAIT_SECONDS, OpenStudio
 from tests.test_sketch import drawing, photograph
+from tests.tiny_models import write_sdxl
 
 OWNER = "local"
 
@@ -134,18 +139,16 @@ def test_a_sketch_is_its_owners_alone(tmp_path: Path) -> None:
         sketches.load("bob", digest)
 
 
-def test_only_the_latest_sketches_are_kept(tmp_path: Path) -> None:
-    import os
-
-    sketches = Sketches(tmp_path)
+def test_the_sketches_used_last_are_kept(tmp_path: Path) -> None:
+    sketches = Sketches(tmp_path, max_kept=20)
     digests = []
-    for number in range(MAX_KEPT + 3):
-        pixels = np.zeros((2, 2, 3), np.uint8)
-        pixels[0, 0] = number % 256, number // 256, 0
-        digests.append(sketches.keep("ann", pixels))
+    for number in range(21):
+        digests.append(sketches.keep("ann", np.full((2, 2, 3), number, np.uint8)))
         os.utime(sketches.path("ann", digests[-1]), (number, number))
+        if number == 19:
+            sketches.keep("ann", np.zeros((2, 2, 3), np.uint8))  # the first, once more
     left = [sketches.path("ann", digest).exists() for digest in digests]
-    assert left == [False] * 3 + [True] * MAX_KEPT
+    assert left == [True] + [False] * 3 + [True] * 17
 
 
 def test_a_damaged_sketch_is_one_sentence(tmp_path: Path) -> None:
@@ -154,3 +157,17 @@ def test_a_damaged_sketch_is_one_sentence(tmp_path: Path) -> None:
     sketches.path("ann", digest).write_bytes(b"no picture")
     with pytest.raises(NotFound, match="draw a line, or drop the picture again"):
         sketches.load("ann", digest)
+
+
+def test_a_model_with_a_controlnet_of_its_own_follows_a_sketch(tmp_path: Path) -> None:
+    folder = write_sdxl(tmp_path / "model", controlnet=True)
+    card = dataclasses.replace(check_folder(folder), is_closed_world=True)
+    config = Config(data_dir=tmp_path / "data", model=folder, precision="float32", max_rows=2)
+    with Studio.open(config, card=card) as studio:
+        assert studio.control_kinds == {"canny"}  # before it is loaded
+        studio.wait_until_ready(WAIT_SECONDS)
+        free = picture_of(studio, Brief(subject="mug", seed=1))
+        led = picture_of(studio, sketched(studio))
+        other = picture_of(studio, sketched(studio, photograph()))
+    assert not np.array_equal(free, led)
+    assert not np.array_equal(led, other)

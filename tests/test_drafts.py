@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from studio.engine.model import Model
 from studio.errors import BadBrief, NotFound
 from studio.job import JobStatus
 from tests.conftest import WAIT_SECONDS, OpenStudio
+from tests.test_sketch import drawing
 
 OWNER = "local"
 BRIEF = Brief(subject="mug", size="photo", num_images=4, seed=7)
@@ -91,8 +93,16 @@ def test_a_draft_does_not_outlive_the_studio(tmp_path: Path) -> None:
         return model
 
     with Studio.open(config, card=model.card, load=load) as studio:
-        draft = studio.drafts.begin(BRIEF, OWNER)
+        studio.wait_until_ready(WAIT_SECONDS)
+        sketch = studio.sketches.keep(OWNER, drawing())
+        led = dataclasses.replace(BRIEF, sketch=sketch)
+        job = studio.submit(dataclasses.replace(led, size="square"))
+        draft = studio.drafts.begin(led, OWNER)
+        assert len(list((tmp_path / "data" / "controls").iterdir())) == 2
     with Studio.open(config, card=model.card, load=load, is_started=False) as studio:
-        assert studio.num_active() == 0
+        assert studio.num_active() == 1
+        (kept,) = (tmp_path / "data" / "controls").iterdir()
+        assert job.request.control is not None
+        assert kept.stem == job.request.control.image_digest
         with pytest.raises(NotFound):
             studio.job(draft.id)

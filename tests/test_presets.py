@@ -215,3 +215,30 @@ def test_synonyms_are_a_list_of_words(tmp_path: Path) -> None:
     )
     with pytest.raises(BadConfig, match=r"vocabulary\.toml, line 1: .*'synonyms' must be a list"):
         load_presets(tmp_path)
+
+
+def test_a_marketplaces_size_is_offered_in_the_nearest_shape(presets: Presets) -> None:
+    card = ModelCard(name="m", sizes=((256, 256), (320, 256)), default_size=(256, 256))
+    offered = {preset.id: (height, width) for preset, height, width in presets.sizes_for(card)}
+    assert offered["amazon"] == (256, 256)
+    assert offered["temu"] == (320, 256)
+    assert offered["reel"] == (320, 256)
+    assert "story" not in offered
+
+
+def test_an_export_is_a_size_in_pixels(tmp_path: Path) -> None:
+    entry = '[[size]]\nid = "x"\nen = "x"\nzh = "x"\naspect = "1:1"\nexport = "large"\n'
+    (tmp_path / "sizes.toml").write_text(entry)
+    with pytest.raises(BadConfig, match="'export' must be written like"):
+        load_presets(tmp_path)
+
+
+def test_categories_and_shots_add_few_words(presets: Presets) -> None:
+    assert len(presets.categories) >= 4
+    assert len(presets.shots) >= 4
+    for preset in (*presets.categories, *presets.shots):
+        assert preset.zh
+        assert 1 <= len(preset.adds.split()) <= 9
+    assert presets.style("shot", "packshot") in presets.shots
+    assert presets.style("shot", "furniture") is None
+    assert presets.style("category", ["x"]) is None

@@ -20,9 +20,12 @@ from studio.ui.live import (
     press_button,
     press_generate,
     refresh,
+    take_draft,
+    take_sketch,
 )
 from studio.ui.snapshot import Chosen
 from tests.conftest import WAIT_SECONDS, OpenStudio
+from tests.test_sketch import drawing
 from tests.ui_tools import build_panels, typed
 
 
@@ -205,3 +208,129 @@ def test_generate_is_not_offered_when_the_model_failed(open_studio: OpenStudio) 
     assert "The weights in &lt;unet&gt; are cut short" in updates[panel.result.view]
     refused = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
     assert "cut short" in refused[panel.brief.message]
+
+
+def test_the_first_sketch_is_followed_at_once_and_an_emptied_canvas_no_more(
+    studio: Studio,
+) -> None:
+    panel = panels(studio)
+    digest = studio.sketches.keep("local", drawing())
+
+    def hand(values: dict[Any, Any], name: str) -> dict[Any, Any]:
+        data = {"act": "sketch", "id": name}
+        return take_sketch(panel, studio, values, data, person=LOCAL_PERSON)
+
+    updates = hand(typed(panel), digest)
+    assert updates[panel.sketch.digest] == digest
+    assert updates[panel.sketch.follows] is True
+    assert updates[panel.brief.saved]["sketch"] == digest
+    assert panel.sketch.follows not in hand(typed(panel, digest=digest), digest)
+    emptied = hand(typed(panel, digest=digest, follows=True), "")
+    assert emptied[panel.sketch.follows] is False
+    assert emptied[panel.brief.saved]["sketch"] is None
+    nothing = take_sketch(panel, studio, typed(panel), None, person=LOCAL_PERSON)
+    assert nothing[panel.sketch.digest] == ""
+
+
+def test_a_canvas_with_nothing_on_it_is_refused_beside_the_form(studio: Studio) -> None:
+    panel = panels(studio)
+    updates = press_generate(panel, studio, typed(panel, follows=True), person=LOCAL_PERSON)
+    assert "Nothing is drawn yet" in updates[panel.brief.message]
+    assert 'data-field="sketch"' in updates[panel.brief.message]
+
+
+def test_a_model_that_follows_nothing_says_so_and_switches_nothing_on(
+    open_studio: OpenStudio,
+) -> None:
+    from studio.engine.gaussian import gaussian_model
+
+    plain = gaussian_model(follows_sketches=False)
+    studio = open_studio(load=lambda precision, report: plain)
+    studio.wait_until_ready(WAIT_SECONDS)
+    panel = panels(studio)
+    updates = take_sketch(panel, studio, typed(panel), {"id": "a" * 64}, person=LOCAL_PERSON)
+    assert panel.sketch.follows not in updates
+    assert "follows no sketches yet" in updates[panel.sketch.facts]
+    assert 'data-can="0"' in updates[panel.sketch.facts]
+
+
+def test_a_draft_is_begun_of_what_stands_in_the_fields_and_not_twice(studio: Studio) -> None:
+    panel = panels(studio)
+    data = {"act": "draft", "texts": {"subject": "kettle", "notes": 3}}
+    updates = take_draft(panel, studio, typed(panel), data, person=LOCAL_PERSON)
+    drafted = updates[panel.draft.drafted]
+    assert drafted.brief.subject == "kettle"
+    assert "Draft of 6 steps" in updates[panel.draft.view]
+    values = typed(panel) | {panel.draft.drafted: drafted}
+    assert panel.draft.view not in take_draft(panel, studio, values, data, person=LOCAL_PERSON)
+    assert studio.jobs() == []
+    another = take_draft(panel, studio, values, {"act": "another-draft"}, person=LOCAL_PERSON)[
+        panel.draft.drafted
+    ]
+    assert another.seed != drafted.seed
+
+
+def test_a_draft_that_cannot_be_drawn_says_why_in_its_place(studio: Studio) -> None:
+    panel = panels(studio)
+    updates = take_draft(panel, studio, typed(panel, subject=""), {}, person=LOCAL_PERSON)
+    assert "The subject is empty" in updates[panel.draft.view]
+
+
+def test_generate_draws_the_draft_on_show_in_full_and_only_once(studio: Studio) -> None:
+    panel = panels(studio)
+    drafted = take_draft(panel, studio, typed(panel), {}, person=LOCAL_PERSON)[panel.draft.drafted]
+    values = typed(panel) | {panel.draft.drafted: drafted}
+    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
+    assert updates[panel.draft.view] == ""
+    (job,) = studio.jobs()
+    assert job.request.seed == drafted.seed
+    assert job.request.num_steps == 8
+    values[panel.draft.drafted] = updates[panel.draft.drafted]
+    press_generate(panel, studio, values, person=LOCAL_PERSON)
+    assert studio.jobs()[0].request.seed != drafted.seed
+
+
+def test_variants_are_one_grid_one_card_and_stopped_by_one_button(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    panel = panels(studio)
+    values = typed(panel, vary_color=["red", "blue"], vary_scene=["garden", "studio"], seed="5")
+    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
+    group_id = updates[panel.chosen].group_id
+    jobs = studio.groups.jobs(group_id, "local")
+    assert len(jobs) == 4
+    assert {job.request.seed for job in jobs} == {5}
+    grid = updates[panel.result.view]
+    assert "repeat(2," in grid
+    assert "red · garden" in grid
+    assert updates[panel.progress.cards].count("<li") == 1
+    assert "0 of 4 drawn" in updates[panel.progress.cards]
+    stopped = press(panel, studio, "stop-group", group_id)
+    assert not any(job.status.is_active for job in studio.groups.jobs(group_id, "local"))
+    assert "Stopped" in stopped[panel.progress.cards]
+    press(panel, studio, "retry-group", group_id)
+    for job in jobs:
+        assert studio.wait(job.id, WAIT_SECONDS).job.status is JobStatus.SUCCEEDED
+    done = press(panel, studio, "group", group_id)[panel.result.view]
+    assert done.count("<img") == 4
+    one = press(panel, studio, "show", jobs[2].id)[panel.result.view]
+    assert f'data-act="group" data-id="{group_id}"' in one
+
+
+def test_what_made_a_picture_goes_back_into_the_form(studio: Studio) -> None:
+    panel = panels(studio)
+    digest = studio.sketches.keep("local", drawing())
+    press_generate(
+        panel,
+        studio,
+        typed(panel, subject="sofa", follows=True, digest=digest),
+        person=LOCAL_PERSON,
+    )
+    (job,) = studio.jobs()
+    seed = press(panel, studio, "reuse-seed", job.id)
+    assert seed == {panel.form.fields["seed"]: str(job.request.seed)}
+    form = press(panel, studio, "edit-brief", job.id)
+    assert form[panel.form.fields["subject"]] == "sofa"
+    assert form[panel.form.digest] == digest
+    assert f'data-opens="{digest}"' in form[panel.sketch.facts]
+    with pytest.raises(gr.Error, match="There is no such job"):
+        press(panel, studio, "edit-brief", "0" * 16)

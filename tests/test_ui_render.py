@@ -199,10 +199,10 @@ def test_skipped_pictures_are_counted_and_marked() -> None:
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.CANCELLED])
 def test_a_job_that_is_over_says_how_many_pictures_it_has(status: JobStatus) -> None:
     seen = view(status, num_images=4, skipped=(1,), images={0: image()})
-    assert "1 of 4 drawn, 1 skipped" in render_result(snapshot(result=seen))
+    assert "1 of 4 drawn · 1 skipped" in render_result(snapshot(result=seen))
     if status is JobStatus.CANCELLED:
         card = render_progress(snapshot(trouble=(seen,)))
-        assert "Stopped · 1 of 4 drawn, 1 skipped" in card
+        assert "Stopped · 1 of 4 drawn · 1 skipped" in card
 
 
 def test_a_failed_job_says_why_and_offers_a_retry() -> None:

@@ -9,16 +9,13 @@ from typing import Any
 import gradio as gr
 
 from studio.application import Studio
-from studio.ui.brief_form import build_brief
-from studio.ui.live import BUSY_SECONDS, LivePanel, build_live
-from studio.ui.progress import build_progress
-from studio.ui.recent import build_recent
-from studio.ui.result import build_result
+from studio.ui import create
+from studio.ui.live import BUSY_SECONDS, LivePanel
 from studio.ui.snapshot import Chosen
 
 
 def build_panels(studio: Studio) -> LivePanel:
-    """Every panel.
+    """Every panel of the Create area.
 
     Built inside an event loop, as gradio leaves an unclosed one behind where none runs, and that in
     a thread of its own, as a browser under test keeps a loop running in this one.
@@ -29,18 +26,20 @@ def build_panels(studio: Studio) -> LivePanel:
 
 async def _build(studio: Studio) -> LivePanel:
     with gr.Blocks():
-        return build_live(
-            build_brief(studio),
-            build_result(studio),
-            build_progress(studio),
-            build_recent(studio),
-            gr.Timer(BUSY_SECONDS),
-        )
+        return create.build_panels(studio, gr.Timer(BUSY_SECONDS))
 
 
 def typed(panel: LivePanel, **values: Any) -> dict[Any, Any]:
-    """What the browser sends: the form as it is at first, with `values` typed over it."""
-    form = {name: getattr(field, "value", None) for name, field in panel.brief.fields.items()}
-    form |= values
-    by_component: dict[Any, Any] = {panel.brief.fields[name]: form[name] for name in form}
-    return by_component | {panel.chosen: Chosen(), panel.seen: {}}
+    """What the browser sends: the form as it is at first, with `values` typed over it.
+
+    `values` are by their names in `Brief`; `vary_color` and the like, `follows`, `digest` and
+    `live` name the rest of the form.
+    """
+    form = panel.form
+    parts: dict[str, Any] = {**form.fields}
+    parts |= {f"vary_{name}": field for name, field in form.vary.items()}
+    parts |= {"follows": form.follows, "digest": form.digest, "live": form.live}
+    by_component = {part: getattr(part, "value", None) for part in parts.values()}
+    by_component |= {parts[name]: value for name, value in values.items()}
+    tab: dict[Any, Any] = {panel.chosen: Chosen(), panel.seen: {}, panel.draft.drafted: None}
+    return by_component | tab

@@ -73,7 +73,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     overhead.add_argument(
         "--backend", choices=BACKENDS, help="what the engine draws by (as for serve)"
     )
-    for command in (overhead, start, serve, soak, queue):
+    drawing = add(
+        "drawing",
+        "from the end of typing or of a stroke to a new draft on the page",
+        "Type and draw in a real browser, and time each quick draft until it is seen.",
+    )
+    drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
+    drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
+    for command in (overhead, start, serve, soak, queue, drawing):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
 

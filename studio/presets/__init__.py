@@ -1,7 +1,8 @@
 """Presets: the named data that `compose` merges into a request, read from the TOML files here.
 
-`vocabulary.toml` holds the words of the four fields, `negative.toml` what to keep out of a picture,
-`sizes.toml` the shapes. This file checks and looks up; it holds no words itself, and does not know
+`vocabulary.toml` holds the words of the four fields, `styles.toml` what a category of goods and a
+kind of shot add to the prompt, `negative.toml` what to keep out of a picture, `sizes.toml` the
+shapes. This file checks and looks up; it holds no words itself, and does not know
 how a prompt is written.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import tomllib
 import unicodedata
@@ -25,34 +27,46 @@ ASPECT_TOLERANCE = 0.03
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Term:
-    """A word the studio knows. `phrase` is set for scenes: "in a modern living room"."""
+class Named:
+    """What has a name in both languages."""
 
     id: str
     en: str
     zh: str
+
+    def of(self, language: str) -> str:
+        """Its name in "en" or "zh"."""
+        return self.zh if language == "zh" else self.en
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Term(Named):
+    """A word the studio knows. `phrase` is set for scenes: "in a modern living room"."""
+
     synonyms: tuple[str, ...] = ()
     phrase: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NegativePreset:
+class NegativePreset(Named):
     """What to keep out of a picture."""
 
-    id: str
-    en: str
-    zh: str
     negative_prompt: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SizePreset:
-    """A shape; `aspect` is "width:height"."""
+class StylePreset(Named):
+    """A category of goods, or a kind of shot; `adds` is what it adds to the prompt."""
 
-    id: str
-    en: str
-    zh: str
+    adds: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizePreset(Named):
+    """A shape; `aspect` is "width:height". `export` is the "widthxheight" a marketplace wants."""
+
     aspect: str
+    export: str = ""
 
     @property
     def ratio(self) -> float:
@@ -96,6 +110,13 @@ class Presets:
     vocabulary: Vocabulary
     negatives: tuple[NegativePreset, ...]
     sizes: tuple[SizePreset, ...]
+    categories: tuple[StylePreset, ...] = ()
+    shots: tuple[StylePreset, ...] = ()
+
+    def style(self, field: str, preset_id: object) -> StylePreset | None:
+        """The preset of `field`, "category" or "shot"; `None` where there is none of that id."""
+        presets = self.categories if field == "category" else self.shots
+        return next((preset for preset in presets if preset.id == preset_id), None)
 
     def negative(self, preset_id: str) -> NegativePreset | None:
         return next((preset for preset in self.negatives if preset.id == preset_id), None)
@@ -104,16 +125,18 @@ class Presets:
         """The shapes the model can draw, each with (height, width): the closest its card lists.
 
         Where several are equally close, as 512 × 512 and 1024 × 1024 are, the card's default wins,
-        then the largest.
+        then the largest. A marketplace's size is always offered, in the nearest shape there is: its
+        picture is cut and enlarged afterwards.
         """
         offered = []
         for preset in self.sizes:
-            candidates = [size for size in card.sizes if _aspect_error(preset, size) is not None]
+            tolerance = math.inf if preset.export else ASPECT_TOLERANCE
+            candidates = [size for size in card.sizes if _aspect_error(preset, size) <= tolerance]
             if candidates:
                 height, width = min(
                     candidates,
                     key=lambda size: (
-                        round(_aspect_error(preset, size) or 0.0, 6),
+                        round(_aspect_error(preset, size), 6),
                         size != card.default_size,
                         -size[0] * size[1],
                     ),
@@ -144,10 +167,12 @@ def load_presets(folder: Path | None = None) -> Presets:
         ),
         negatives=read("negative.toml", "negative", NegativePreset),
         sizes=read("sizes.toml", "size", SizePreset),
+        categories=read("styles.toml", "category", StylePreset),
+        shots=read("styles.toml", "shot", StylePreset),
     )
 
 
-_P = TypeVar("_P", Term, NegativePreset, SizePreset)
+_P = TypeVar("_P", Term, NegativePreset, SizePreset, StylePreset)
 
 
 def _read_table(path: Path, table: str, make: type[_P]) -> dict[str, _P]:
@@ -200,6 +225,8 @@ def _make(make: type[_P], values: Any) -> _P:
             raise _BadEntry(f"{name!r} must be text in quotes")
         elif name == "aspect" and not re.fullmatch(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", value):
             raise _BadEntry("'aspect' must be written like \"4:5\", width before height")
+        elif name == "export" and not re.fullmatch(r"[1-9][0-9]{2,4}x[1-9][0-9]{2,4}", value):
+            raise _BadEntry("'export' must be written like \"2000x1500\", width before height")
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise _BadEntry(f"{name!r} is missing: add it")
@@ -220,8 +247,7 @@ def _key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).replace("_", " ").casefold().split())
 
 
-def _aspect_error(preset: SizePreset, size: tuple[int, int]) -> float | None:
-    """How far a (height, width) is from the preset's shape, or `None` when it is another shape."""
+def _aspect_error(preset: SizePreset, size: tuple[int, int]) -> float:
+    """How far a (height, width) is from the preset's shape."""
     height, width = size
-    error = abs(width / height / preset.ratio - 1)
-    return error if error <= ASPECT_TOLERANCE else None
+    return abs(width / height / preset.ratio - 1)

@@ -29,6 +29,7 @@
     const act = event.altKey ? "skip" : event.shiftKey ? "stop-after" : "stop";
     const job = document.querySelector("#result .v-result")?.dataset.job;
     const button = document.querySelector(`#result [data-act="${act}"]`)
+      || (act === "stop" && document.querySelector('#result [data-act="stop-group"]'))
       || document.querySelector(`#progress .v-card[data-job="${job}"] [data-act="${act}"]`);
     if (!button) return;
     event.preventDefault();
@@ -52,19 +53,24 @@
     same(held)?.focus({ preventScroll: true });
   }).observe(document.documentElement, { subtree: true, childList: true });
 
-  document.addEventListener("input", (event) => {
-    const form = event.target.closest?.("#brief");
-    form?.classList.add("v-edited");
+  const edited = (event) => {
+    if (!event.target.closest?.("#brief, #sketch")) return;
+    document.querySelector("#brief")?.classList.add("v-edited");
+  };
+  document.addEventListener("input", edited);
+  document.addEventListener("pointerup", (event) => {
+    if (event.target.closest?.("#sketch canvas")) edited(event);
   });
 
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.("button#generate")) return;
     document.querySelector("#brief")?.classList.remove("v-edited");
     if (!window.matchMedia(NARROW).matches) return;
-    const before = document.querySelector("#result .v-result")?.dataset.job;
+    const shown = () => Object.values(document.querySelector("#result .v-result")?.dataset ?? {})[0];
+    const before = shown();
     const result = document.querySelector("#middle");
     const watch = new MutationObserver(() => {
-      if (document.querySelector("#result .v-result")?.dataset.job === before) return;
+      if (shown() === before) return;
       watch.disconnect();
       result.scrollIntoView({ block: "start" });
     });

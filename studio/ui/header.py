@@ -13,8 +13,8 @@ from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.person import Person
 from studio.ui.area import Area
+from studio.ui.describe import steps_done
 from studio.ui.markup import CLICK_TO_EVENT, escape
-from studio.ui.progress import steps_done
 from studio.ui.snapshot import is_warming
 from studio.ui.speech import Language, Say
 from studio.ui.texts import shell

@@ -8,6 +8,9 @@ from __future__ import annotations
 import html
 from urllib.parse import quote
 
+SHOWN_SIDE = 512
+"""The least longer side of a picture shown large, in CSS pixels."""
+
 CLICK_TO_EVENT = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-act]");
@@ -70,4 +73,13 @@ def progress_bar(step: int, num_steps: int, label: str) -> str:
         f'<div class="v-bar" role="progressbar" aria-label="{escape(label)}" aria-valuemin="0" '
         f'aria-valuemax="{num_steps}" aria-valuenow="{step}">'
         f'<span style="width:{percent}%"></span></div>'
+    )
+
+
+def shape(width: int, height: int) -> str:
+    """The style of a picture shown large: small ones with `SHOWN_SIDE`, scaled smoothly."""
+    scale = max(1.0, SHOWN_SIDE / max(width, height))
+    return (
+        f"--shown-width:{round(width * scale)}px;--ratio:{width / height:.4f};"
+        f"aspect-ratio:{width}/{height}"
     )

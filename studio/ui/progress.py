@@ -1,6 +1,7 @@
 """IN PROGRESS: a card for each job that is drawn or waits, and for those that need a word.
 
-Rendering and its verbs (show, stop in three ways, retry); when to look again is `live`'s.
+Rendering and its verbs (show, stop in three ways, retry); when to look again is `live`'s. Variants
+that were asked for together are one card.
 """
 
 from __future__ import annotations
@@ -10,23 +11,33 @@ import dataclasses
 import gradio as gr
 
 from studio.application import Studio
-from studio.durations import about, rounded
-from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
-from studio.live import LivePicture
 from studio.person import Person, Role
+from studio.ui.brief_form import heading
+from studio.ui.describe import (
+    current_picture,
+    describe,
+    described,
+    drawn_words,
+    released,
+    step_words,
+    steps_done,
+    time_words,
+    varied_in,
+    waiting_words,
+)
 from studio.ui.markup import (
     CLICK_TO_EVENT,
     button,
     escape,
-    joined,
     picture_address,
     preview_address,
     progress_bar,
 )
-from studio.ui.snapshot import Chosen, Snapshot, is_warming
-from studio.verdict import Release
+from studio.ui.snapshot import Chosen, GroupView, Snapshot, is_warming
+from studio.ui.speech import Say
+from studio.ui.texts import create as words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +46,7 @@ class ProgressPanel:
 
 
 def build_progress(studio: Studio) -> ProgressPanel:
-    gr.HTML('<h2 class="v-heading">In progress</h2>', apply_default_css=False)
+    heading(words.IN_PROGRESS)
     cards = gr.HTML(elem_id="progress", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
     return ProgressPanel(cards=cards)
 
@@ -45,8 +56,10 @@ def act(
 ) -> Chosen:
     """Carry out a button of a card or a thumbnail; what the tab has in front of it afterwards.
 
+    `job_id` is a group's where the verb is about a group.
+
     Raises:
-        StudioError: there is no such job, or it is in a state that forbids this.
+        StudioError: `person` has no such job, or it is in a state that forbids this.
     """
     owner = person.name
     if verb in ("stop", "stop-after"):
@@ -55,100 +68,51 @@ def act(
     if verb == "skip":
         studio.skip(job_id, index, owner)
         return chosen
-    if verb == "retry":
+    if verb in ("retry", "retry-group"):
         person.require(Role.MERCHANDISER)
+    if verb == "retry":
         studio.retry(job_id, owner)
         return Chosen(job_id=job_id)
+    if verb == "stop-group":
+        studio.groups.cancel(job_id, owner)
+        return chosen
+    if verb == "retry-group":
+        studio.groups.retry(job_id, owner)
+        return Chosen(group_id=job_id)
+    if verb == "group":
+        studio.groups.jobs(job_id, owner)
+        return Chosen(group_id=job_id)
     studio.job(job_id, owner)
     return Chosen(job_id=job_id, index=index if verb == "picture" else None)
 
 
 def render_progress(snapshot: Snapshot) -> str:
-    waiting_for = snapshot.health.message or "starting" if is_warming(snapshot.health) else ""
-    cards = [_active_card(view, waiting_for) for view in snapshot.active]
-    more = snapshot.num_active - len(snapshot.active)
+    say = snapshot.say
+    waiting_for = waiting_for_model(snapshot)
+    cards = [_group_card(group, say) for group in snapshot.groups if group.is_active]
+    cards += [_active_card(view, waiting_for, say) for view in snapshot.active]
+    grouped = sum(view.job.status.is_active for group in snapshot.groups for view in group.views)
+    more = snapshot.num_active - len(snapshot.active) - grouped
     if more > 0:
-        cards.append(f'<li class="v-card v-more">and {more:,} more waiting</li>')
-    cards += [_trouble_card(view) for view in snapshot.trouble]
+        text = escape(say(words.MORE_WAITING, number=more))
+        cards.append(f'<li class="v-card v-more">{text}</li>')
+    cards += [_trouble_card(view, say) for view in snapshot.trouble]
+    cards += [_group_card(group, say) for group in snapshot.groups if not group.is_active]
     if not cards:
-        return '<p class="v-hint">Nothing is being drawn.</p>'
+        return f'<p class="v-hint">{escape(say(words.NOTHING_DRAWN))}</p>'
     return f'<ul class="v-cards">{"".join(cards)}</ul>'
 
 
-def describe(view: JobView) -> str:
-    """The job in a person's words: what was typed, not the compiled prompt."""
-    brief = view.job.brief
-    product = " ".join(part for part in (brief.color, brief.material, brief.subject) if part)
-    return ", ".join(part for part in (product, brief.scene) if part) or view.job.request.prompt
-
-
-def released(view: JobView) -> dict[int, ImageRecord]:
-    """The finished pictures that may be seen, by index."""
-    return {i: image for i, image in view.images.items() if image.release is Release.RELEASED}
-
-
-def current_picture(view: JobView) -> LivePicture | None:
-    """The picture in flight to watch: the one furthest along of those that are not left out."""
-    drawn = [live for index, live in view.live.items() if index not in view.job.skipped]
-    return max(drawn, key=lambda picture: (picture.step, -picture.index), default=None)
-
-
-def steps_done(view: JobView) -> tuple[int, int]:
-    """Steps taken and steps in all, over the pictures of the job that are not skipped."""
-    per_picture = view.job.request.num_steps
-    done = per_picture * len(view.images)
-    gone = {*view.images, *view.job.skipped}
-    done += sum(live.step for index, live in view.live.items() if index not in gone)
-    return done, per_picture * (view.job.request.num_images - view.num_skipped)
-
-
-def step_words(view: JobView) -> str:
-    """ "step 12/20", with the picture's place among several and what the job does else."""
-    num_images = view.job.request.num_images
-    live = current_picture(view)
-    skipped = f"{view.num_skipped} skipped" if view.num_skipped else ""
-    if live is None:
-        is_drawn = len(view.images) + view.num_skipped == num_images
-        return joined("finishing" if is_drawn else "starting", skipped)
-    place = f"{live.index + 1} of {num_images}" if num_images > 1 else ""
-    ending = "stops after this" if view.job.is_stopping else ""
-    return joined(place, f"step {live.step}/{live.num_steps}", skipped, ending)
-
-
-def drawn_words(view: JobView) -> str:
-    """ "3 of 4 drawn, 1 skipped", for a job of several pictures; empty where all are there."""
-    num_images = view.job.request.num_images
-    if num_images < 2 or len(view.images) == num_images:
+def waiting_for_model(snapshot: Snapshot) -> str:
+    """What the model is still at, while it warms."""
+    if not is_warming(snapshot.health):
         return ""
-    drawn = f"{len(view.images)} of {num_images} drawn"
-    return f"{drawn}, {view.num_skipped} skipped" if view.num_skipped else drawn
+    return snapshot.health.message or snapshot.say(words.MODEL_STARTING)
 
 
-def time_words(view: JobView) -> str:
-    """ "about 8 s"; where others come first, "waiting about 12 s, then 8 s of drawing"."""
-    waiting, running = view.seconds_waiting, view.seconds_running
-    if waiting is None or running is None:
-        return ""
-    if waiting < 1:
-        return about(running)
-    if view.job.status is JobStatus.RUNNING:  # its turns and those of others alternate
-        return f"{about(waiting + running)}, {rounded(running)} of it drawing"
-    return f"waiting {about(waiting)}, then {rounded(running)} of drawing"
-
-
-def waiting_words(view: JobView, waiting_for: str) -> str:
-    skipped = f"{view.num_skipped} skipped" if view.num_skipped else ""
-    if waiting_for:
-        return joined(f"waiting for the model: {waiting_for}", skipped)
-    if view.num_ahead or (view.seconds_waiting or 0) >= 1:
-        words = time_words(view)
-        if not words.startswith("waiting"):
-            words = joined("waiting", words)
-        return joined(words, f"{view.num_ahead:,} ahead" if view.num_ahead else "", skipped)
-    return joined("waiting, next in line", time_words(view), skipped)
-
-
-def gentle_stops(view: JobView, *, has_keys: bool = False, index: int | None = None) -> str:
+def gentle_stops(
+    view: JobView, say: Say, *, has_keys: bool = False, index: int | None = None
+) -> str:
     """The two ways to stop less than all at once, for a running job of several pictures.
 
     `index` is the picture to skip where it can be; else it is the one being drawn. Buttons in the
@@ -167,63 +131,115 @@ def gentle_stops(view: JobView, *, has_keys: bool = False, index: int | None = N
         index = live.index if live else missing[0]
     buttons = [
         button(
-            "Skip picture",
+            say(words.SKIP_PICTURE),
             "skip",
             id=job.id,
             index=index,
             kind=kind,
-            name=f"Skip picture {index + 1} of {title}",
+            name=say(words.SKIP_NAME, number=index + 1, title=title),
             keys="Control+Alt+Period" if has_keys else "",
         )
     ]
     if not job.is_stopping and len(missing) > 1:
         buttons.append(
             button(
-                "Stop after picture",
+                say(words.STOP_AFTER),
                 "stop-after",
                 id=job.id,
                 kind=kind,
-                name=f"Stop {title} when this picture is done",
+                name=say(words.STOP_AFTER_NAME, title=title),
                 keys="Control+Shift+Period" if has_keys else "",
             )
         )
     return "".join(buttons)
 
 
-def _active_card(view: JobView, waiting_for: str) -> str:
+def _active_card(view: JobView, waiting_for: str, say: Say) -> str:
     job = view.job
     title = describe(view)
     if job.status is JobStatus.QUEUED:
-        words, more = waiting_words(view, waiting_for), ""
+        text, more = waiting_words(view, waiting_for, say), ""
     else:
-        words = joined(step_words(view), time_words(view))
-        more = progress_bar(*steps_done(view), label=f"Progress of {title}")
-        if stops := gentle_stops(view):
+        text = say.joined(step_words(view, say), time_words(view, say))
+        more = progress_bar(*steps_done(view), label=say(words.PROGRESS_OF, title=title))
+        if stops := gentle_stops(view, say):
             more += f'<div class="v-stops">{stops}</div>'
-    stop = button("Stop", "stop", id=job.id, name=f"Stop {title}")
-    return _card(view, f'<p class="v-note">{escape(words)}</p>{more}', stop, "active")
+    stop = button(say(words.STOP), "stop", id=job.id, name=say(words.STOP_NAME, title=title))
+    return _card(view, f'<p class="v-note">{escape(text)}</p>{more}', stop, "active", say)
 
 
-def _trouble_card(view: JobView) -> str:
+def _trouble_card(view: JobView, say: Say) -> str:
     title = describe(view)
+    name = say(words.AGAIN_NAME, title=title)
     if view.job.status is JobStatus.FAILED:
-        words, kind = view.job.error or "It failed; try it again.", "failed"
-        again = button("Retry", "retry", id=view.job.id, name=f"Retry {title}")
+        text, kind = view.job.error or say(words.FAILED), "failed"
+        name = say(words.RETRY_NAME, title=title)
     else:
-        words, kind = joined("Stopped", drawn_words(view)), "stopped"
-        again = button("Retry", "retry", id=view.job.id, name=f"Draw {title} again")
-    return _card(view, f'<p class="v-note">{escape(words)}</p>', again, kind)
+        text, kind = say.joined(say(words.STOPPED), drawn_words(view, say)), "stopped"
+    again = button(say(words.RETRY), "retry", id=view.job.id, name=name)
+    return _card(view, f'<p class="v-note">{escape(text)}</p>', again, kind, say)
 
 
-def _card(view: JobView, body: str, control: str, kind: str) -> str:
+def group_title(group: GroupView) -> str:
+    """What all variants of a group have in common."""
+    briefs = [view.job.brief for view in group.views]
+    return described(briefs[0], leave_out=varied_in(briefs))
+
+
+def _group_card(group: GroupView, say: Say) -> str:
+    title = group_title(group)
+    most = len(group.views)
+    text = say(words.DRAWN_OF, number=group.num_drawn, most=most)
+    if group.is_active:
+        seconds = [view.seconds_left for view in group.views if view.seconds_left is not None]
+        last = max((v for v in group.views if v.seconds_left), key=_left, default=None)
+        text = say.joined(text, time_words(last, say) if last and seconds else "")
+        control = button(
+            say(words.STOP_ALL),
+            "stop-group",
+            id=group.id,
+            name=say(words.STOP_ALL_NAME, title=title),
+        )
+        more = progress_bar(group.num_drawn, most, label=say(words.PROGRESS_OF, title=title))
+        kind = "active"
+    else:
+        name = say(words.AGAIN_NAME, title=title)
+        control = button(say(words.RETRY), "retry-group", id=group.id, name=name)
+        errors = [view.job.error for view in group.views if view.job.error]
+        text = say.joined(errors[0] if errors else say(words.STOPPED), text)
+        more, kind = "", "failed" if errors else "stopped"
+    body = f'<p class="v-note">{escape(text)}</p>{more}'
+    shown = _shown("group", group.id, title, _group_miniature(group), say)
+    return _framed(f'data-group="{group.id}"', kind, shown, title, control, body)
+
+
+def _left(view: JobView) -> float:
+    return view.seconds_left or 0.0
+
+
+def _group_miniature(group: GroupView) -> str:
+    drawn = [view for view in group.views if released(view)]
+    return _miniature(drawn[-1] if drawn else group.first_active)
+
+
+def _card(view: JobView, body: str, control: str, kind: str, say: Say) -> str:
     """The card of one job; `body` and `control` are HTML."""
     title = describe(view)
-    shown = (
-        f'<button type="button" class="v-card-show" data-act="show" data-id="{view.job.id}" '
-        f'aria-label="Show {escape(title)}">{_miniature(view)}</button>'
-    )
+    shown = _shown("show", view.job.id, title, _miniature(view), say)
+    return _framed(f'data-job="{view.job.id}"', kind, shown, title, control, body)
+
+
+def _shown(verb: str, job_id: str, title: str, miniature: str, say: Say) -> str:
+    name = escape(say(words.SHOW_NAME, title=title))
     return (
-        f'<li class="v-card v-{kind}" data-job="{view.job.id}">{shown}'
+        f'<button type="button" class="v-card-show" data-act="{verb}" data-id="{job_id}" '
+        f'aria-label="{name}">{miniature}</button>'
+    )
+
+
+def _framed(data: str, kind: str, shown: str, title: str, control: str, body: str) -> str:
+    return (
+        f'<li class="v-card v-{kind}" {data}>{shown}'
         f'<p class="v-title">{escape(title)}</p>{control}'
         f'<div class="v-card-body">{body}</div></li>'
     )

@@ -1,7 +1,7 @@
 """RESULT: the chosen job's picture, large, with its variants, its facts and its download.
 
 Pictures and previews are plain images over the server's own routes. Gradio's image components
-would re-encode them and hand them to anyone who asks.
+would re-encode them and hand them to anyone who asks. Variants of several jobs are a grid.
 """
 
 from __future__ import annotations
@@ -15,38 +15,31 @@ from studio.engine.manager import State
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
-from studio.ui.markup import (
-    CLICK_TO_EVENT,
-    button,
-    escape,
-    joined,
-    picture_address,
-    preview_address,
-    progress_bar,
-)
-from studio.ui.progress import (
+from studio.ui.brief_form import heading
+from studio.ui.describe import (
     current_picture,
     describe,
     drawn_words,
-    gentle_stops,
     released,
     step_words,
     steps_done,
     time_words,
     waiting_words,
 )
-from studio.ui.snapshot import Snapshot, is_warming
-
-SHOWN_SIDE = 512
-"""Small pictures are shown with their longer side at this many CSS pixels, scaled smoothly."""
-
-EMPTY = """
-<div class="v-mat v-empty"><div>
-<p class="v-lead">Describe a product, and watch it appear.</p>
-<p>An example is filled in: press <strong>Generate</strong>, or change any field first.<br>
-Words of your own are welcome beside the suggestions.</p>
-</div></div>
-"""
+from studio.ui.grid import render_grid
+from studio.ui.markup import (
+    CLICK_TO_EVENT,
+    button,
+    escape,
+    picture_address,
+    preview_address,
+    progress_bar,
+    shape,
+)
+from studio.ui.progress import gentle_stops, waiting_for_model
+from studio.ui.snapshot import Snapshot
+from studio.ui.speech import Say
+from studio.ui.texts import create as words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,29 +48,41 @@ class ResultPanel:
 
 
 def build_result(studio: Studio) -> ResultPanel:
-    gr.HTML('<h2 class="v-heading">Result</h2>', apply_default_css=False)
+    heading(words.RESULT)
     return ResultPanel(
         view=gr.HTML(elem_id="result", apply_default_css=False, js_on_load=CLICK_TO_EVENT)
     )
 
 
 def render_result(snapshot: Snapshot) -> str:
-    view = snapshot.result
+    view, say = snapshot.result, snapshot.say
     fault = ""
     if snapshot.health.state is State.FAILED:
         fault = f'<p class="v-message" role="alert">{escape(snapshot.health.message)}</p>'
+    if snapshot.result_group is not None:
+        return fault + render_grid(snapshot.result_group, say)
     if view is None:
-        return fault + EMPTY
+        return fault + _empty(say)
     index = shown_index(view, snapshot.chosen.index)
     image = released(view).get(index)
-    waiting_for = snapshot.health.message or "starting" if is_warming(snapshot.health) else ""
-    strip = _strip(view, index)
+    strip = _strip(view, index, say)
     if image:
-        inside = fault + _mat(_picture(view, image)) + strip + _facts(view, image)
+        inside = fault + _mat(_picture(view, image)) + strip + _facts(view, image, say)
     else:
-        inside = fault + _unfinished(view, index, waiting_for, strip)
+        inside = fault + _unfinished(view, index, waiting_for_model(snapshot), strip, say)
     kind = "v-result v-many" if strip else "v-result"
-    return f'<div class="{kind}" data-job="{view.job.id}">{inside}</div>'
+    back = ""
+    if view.job.group_id:
+        back = button(say(words.BACK_TO_GRID), "group", id=view.job.group_id)
+        back = f'<p class="v-back">{back}</p>'
+    return f'<div class="{kind}" data-job="{view.job.id}">{back}{inside}</div>'
+
+
+def _empty(say: Say) -> str:
+    return (
+        f'<div class="v-mat v-empty"><div><p class="v-lead">{escape(say(words.EMPTY_LEAD))}</p>'
+        f"<p>{escape(say(words.EMPTY_HINT))}<br>{escape(say(words.EMPTY_MORE))}</p></div></div>"
+    )
 
 
 def shown_index(view: JobView, wanted: int | None) -> int:
@@ -98,19 +103,21 @@ def _picture(view: JobView, image: ImageRecord) -> str:
     return (
         f'<img class="v-picture" src="{picture_address(image.id)}" alt="{escape(describe(view))}" '
         f'width="{image.width}" height="{image.height}" '
-        f'style="{_shape(image.width, image.height)}">'
+        f'style="{shape(image.width, image.height)}">'
     )
 
 
-def _facts(view: JobView, image: ImageRecord) -> str:
-    """Its caption, download and how it was made."""
+def _facts(view: JobView, image: ImageRecord, say: Say) -> str:
+    """Its caption, download, how it was made, and ways to go on from it."""
+    job, control = view.job, view.job.request.control
     facts = {
-        "Seed": str(image.seed),
-        "Size": f"{image.width} × {image.height}",
-        "Steps": str(view.job.request.num_steps),
-        "Time": f"{image.seconds:.1f} s",
-        "Pictures": drawn_words(view) if not view.job.status.is_active else "",
-        "Drawn by": joined(image.model_name, image.backend, image.precision),
+        say(words.SEED): str(image.seed),
+        say(words.SIZE): f"{image.width} × {image.height}",
+        say(words.STEPS): str(job.request.num_steps),
+        say(words.TIME): say(words.SECONDS_EXACT, number=image.seconds),
+        say(words.FOLLOWED): f"{control.conditioning_scale:g}" if control else "",
+        say(words.PICTURES): drawn_words(view, say) if not job.status.is_active else "",
+        say(words.DRAWN_BY): say.joined(image.model_name, image.backend, image.precision),
     }
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
@@ -118,58 +125,61 @@ def _facts(view: JobView, image: ImageRecord) -> str:
         if value
     )
     download = picture_address(image.id, is_download=True)
+    ways = button(say(words.REUSE_SEED), "reuse-seed", id=job.id, index=image.index)
+    ways += button(say(words.EDIT_BRIEF), "edit-brief", id=job.id, index=image.index)
     return (
         f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
-        f'{escape(describe(view))}</p><p class="v-note">{escape(view.job.request.prompt)}</p></div>'
-        f'<a class="v-button v-strong" href="{download}" download>Download PNG</a></div>'
-        f'<dl class="v-facts">{rows}</dl>'
+        f'{escape(describe(view))}</p><p class="v-note">{escape(job.request.prompt)}</p></div>'
+        f'<a class="v-button v-strong" href="{download}" download>{escape(say(words.DOWNLOAD))}'
+        f'</a></div><dl class="v-facts">{rows}</dl><div class="v-ways">{ways}</div>'
     )
 
 
-def _unfinished(view: JobView, index: int, waiting_for: str, strip: str) -> str:
+def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Say) -> str:
     job, live = view.job, view.live.get(index)
     bar = note = ""
     if index in view.images:
-        words = "Finished, and held back: it is shown when a reviewer has released it."
+        text = say(words.HELD)
     elif index in job.skipped:
-        words = "Skipped. A retry draws it after all." if _can_retry(view) else "Skipped."
+        text = say(words.SKIPPED_RETRY if _can_retry(view) else words.SKIPPED_ONE)
     elif job.status is JobStatus.QUEUED:
-        words = _capital(waiting_words(view, waiting_for))
+        text = _capital(waiting_words(view, waiting_for, say))
     elif job.status is JobStatus.RUNNING:
-        words = "Being drawn."
+        text = say(words.BEING_DRAWN)
     elif job.status is JobStatus.FAILED:
-        words = job.error or "It failed; try it again."
+        text = job.error or say(words.FAILED)
     else:
-        words = "Stopped before this picture was finished."
+        text = say(words.STOPPED_BEFORE)
     if job.status is JobStatus.RUNNING:
-        note = joined(step_words(view), time_words(view))
-        bar = progress_bar(*steps_done(view), label="Progress of the chosen job")
+        note = say.joined(step_words(view, say), time_words(view, say))
+        bar = progress_bar(*steps_done(view), label=say(words.PROGRESS_OF_CHOSEN))
     elif not job.status.is_active:
-        note = drawn_words(view)
-    inside = f'<p class="v-frame-words">{escape(words)}</p>'
+        note = drawn_words(view, say)
+    inside = f'<p class="v-frame-words">{escape(text)}</p>'
     is_shown = job.status.is_active and index not in job.skipped
     if live is not None and live.preview_step and is_shown:
         address = preview_address(job.id, index, live.preview_step)
         inside = f'<img class="v-preview" src="{address}" alt="">'
-    shape = _shape(job.request.width, job.request.height)
+    style = shape(job.request.width, job.request.height)
     note = f'<p class="v-note">{escape(note)}</p>' if note else ""
-    frame = f'<div class="v-frame v-{job.status}" style="{shape}">{inside}</div>'
-    words = f'<p class="v-title">{escape(describe(view))}</p>{note}'
+    frame = f'<div class="v-frame v-{job.status}" style="{style}">{inside}</div>'
+    title = f'<p class="v-title">{escape(describe(view))}</p>{note}'
     return (
-        f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">{words}</div>'
-        f"{_controls(view, index)}</div>{bar}"
+        f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">{title}</div>'
+        f"{_controls(view, index, say)}</div>{bar}"
     )
 
 
-def _controls(view: JobView, index: int) -> str:
+def _controls(view: JobView, index: int, say: Say) -> str:
     if view.job.status.is_active:
-        stop = button("Stop", "stop", id=view.job.id, keys="Control+Period")
-        gentle = gentle_stops(view, has_keys=True, index=index if index in view.live else None)
+        stop = button(say(words.STOP), "stop", id=view.job.id, keys="Control+Period")
+        shown = index if index in view.live else None
+        gentle = gentle_stops(view, say, has_keys=True, index=shown)
         return f'<div class="v-controls">{gentle}{stop}</div>'
     if not _can_retry(view):
         return ""
-    label = "Retry" if view.job.status is JobStatus.FAILED else "Draw again"
-    return button(label, "retry", id=view.job.id, kind="strong")
+    phrase = words.RETRY if view.job.status is JobStatus.FAILED else words.DRAW_AGAIN
+    return button(say(phrase), "retry", id=view.job.id, kind="strong")
 
 
 def _can_retry(view: JobView) -> bool:
@@ -180,12 +190,12 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _strip(view: JobView, shown: int) -> str:
-    """The variants of a job of several pictures, filling in as they are made."""
+def _strip(view: JobView, shown: int, say: Say) -> str:
+    """The pictures of a job of several, filling in as they are made."""
     num_images = view.job.request.num_images
     if num_images < 2:
         return ""
-    shape = f"aspect-ratio:{view.job.request.width}/{view.job.request.height}"
+    style = f"aspect-ratio:{view.job.request.width}/{view.job.request.height}"
     thumbs = []
     for index in range(num_images):
         image, live = released(view).get(index), view.live.get(index)
@@ -195,21 +205,14 @@ def _strip(view: JobView, shown: int) -> str:
         elif live is not None and live.preview_step:
             address = preview_address(view.job.id, index, live.preview_step)
             inside = f'<img class="v-preview" src="{address}" alt="">'
-        state = "finished" if image else "held" if index in view.images else "not finished yet"
-        kind = "v-thumb"
+        state = words.HELD_STATE if index in view.images else words.UNFINISHED
+        state, kind = words.FINISHED if image else state, "v-thumb"
         if index in view.job.skipped:
-            state, kind, inside = "skipped", "v-thumb v-skipped", ""
+            state, kind, inside = words.SKIPPED_STATE, "v-thumb v-skipped", ""
+        name = escape(say(words.VARIANT, number=index + 1, state=say(state)))
         thumbs.append(
             f'<li><button type="button" class="{kind}" data-act="picture" data-id="{view.job.id}" '
-            f'data-index="{index}" aria-pressed="{str(index == shown).lower()}" style="{shape}" '
-            f'aria-label="Variant {index + 1}, {state}">{inside}</button></li>'
+            f'data-index="{index}" aria-pressed="{str(index == shown).lower()}" style="{style}" '
+            f'aria-label="{name}">{inside}</button></li>'
         )
-    return f'<ul class="v-strip" aria-label="Variants">{"".join(thumbs)}</ul>'
-
-
-def _shape(width: int, height: int) -> str:
-    scale = max(1.0, SHOWN_SIDE / max(width, height))
-    return (
-        f"--shown-width:{round(width * scale)}px;--ratio:{width / height:.4f};"
-        f"aspect-ratio:{width}/{height}"
-    )
+    return f'<ul class="v-strip" aria-label="{escape(say(words.VARIANTS))}">{"".join(thumbs)}</ul>'

@@ -13,6 +13,10 @@ from studio.errors import NotFound
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
+from studio.terms import LOCAL_OWNER
+from studio.ui.speech import Say
+from studio.variants import MAX_VARIANTS
+from studio.verdict import Release
 
 MAX_ACTIVE_CARDS = 6
 MAX_TROUBLE_CARDS = 3
@@ -21,15 +25,47 @@ MAX_RECENT = 12
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The job and picture in the middle of the page; `None` follows the newest."""
+    """The job and picture, or the group, in the middle; nothing at all follows the newest."""
 
     job_id: str | None = None
     index: int | None = None
+    group_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupView:
+    """Variants, in the order they were asked for."""
+
+    id: str
+    views: tuple[JobView, ...]
+
+    @property
+    def is_active(self) -> bool:
+        return any(view.job.status.is_active for view in self.views)
+
+    @property
+    def num_drawn(self) -> int:
+        return sum(
+            image.release is Release.RELEASED
+            for view in self.views
+            for image in view.images.values()
+        )
+
+    @property
+    def first_active(self) -> JobView:
+        """The one furthest along of those that are not over, else the first."""
+        active = [view for view in self.views if view.job.status is JobStatus.RUNNING]
+        active += [view for view in self.views if view.job.status is JobStatus.QUEUED]
+        return (active or list(self.views))[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """`active` is in the order of the queue, `num_active` counts all; `trouble` is newest first."""
+    """`active` is in the order of the queue and `trouble` newest first; both without variants.
+
+    `groups` are variants that are not over, or that need a word. `num_active` counts the person's
+    jobs; `result` or `result_group` is what is in the middle.
+    """
 
     health: Health
     active: tuple[JobView, ...]
@@ -38,11 +74,15 @@ class Snapshot:
     recent: tuple[ImageRecord, ...]
     result: JobView | None
     chosen: Chosen
+    groups: tuple[GroupView, ...] = ()
+    result_group: GroupView | None = None
+    is_anybody_busy: bool = False
+    say: Say = dataclasses.field(default_factory=Say)
 
     @property
     def is_busy(self) -> bool:
         """Whether something changes soon, so that the page should look often."""
-        return self.num_active > 0 or is_warming(self.health)
+        return self.num_active > 0 or self.is_anybody_busy or is_warming(self.health)
 
 
 def is_warming(health: Health) -> bool:
@@ -50,30 +90,46 @@ def is_warming(health: Health) -> bool:
     return health.state in (State.STARTING, State.LOADING, State.WARMING)
 
 
-def look(studio: Studio, chosen: Chosen, owner: str) -> Snapshot:
-    """Everything the page shows to `owner`, as of now."""
-    running = studio.jobs(owner, statuses=[JobStatus.RUNNING], limit=MAX_ACTIVE_CARDS)
-    queued = studio.jobs(owner, statuses=[JobStatus.QUEUED], limit=MAX_ACTIVE_CARDS)
+def look(
+    studio: Studio, chosen: Chosen, owner: str = LOCAL_OWNER, say: Say | None = None
+) -> Snapshot:
+    """Everything the page shows to `owner`, as of now, in the words of `say`."""
+    most = MAX_ACTIVE_CARDS + MAX_VARIANTS
+    running = studio.jobs(owner, statuses=[JobStatus.RUNNING], limit=most)
+    queued = studio.jobs(owner, statuses=[JobStatus.QUEUED], limit=most)
     latest = studio.jobs(owner, limit=MAX_RECENT)
-    active = [*reversed(running), *reversed(queued)][:MAX_ACTIVE_CARDS]
-    trouble = [job for job in latest if job.status in (JobStatus.FAILED, JobStatus.CANCELLED)]
-    views = {job.id: studio.view(job.id, owner) for job in [*active, *trouble[:MAX_TROUBLE_CARDS]]}
+    jobs = [*reversed(running), *reversed(queued)]
+    active = [job for job in jobs if job.group_id is None][:MAX_ACTIVE_CARDS]
+    over = [job for job in latest if job.status in (JobStatus.FAILED, JobStatus.CANCELLED)]
+    trouble = [job for job in over if job.group_id is None][:MAX_TROUBLE_CARDS]
+    views = {job.id: studio.view(job.id, owner) for job in [*active, *trouble]}
+    group_ids = dict.fromkeys(job.group_id for job in [*jobs, *over] if job.group_id)
+    groups = [_group(studio, group_id, owner) for group_id in list(group_ids)[:MAX_TROUBLE_CARDS]]
     health = studio.health
     if studio.is_stopping:
         health = dataclasses.replace(health, state=State.STOPPED)
+    result, result_group = _result(studio, chosen, latest, owner)
     return Snapshot(
         health=health,
         active=tuple(views[job.id] for job in active),
         num_active=studio.num_active(owner),
-        trouble=tuple(views[job.id] for job in trouble[:MAX_TROUBLE_CARDS]),
+        trouble=tuple(views[job.id] for job in trouble),
         recent=tuple(studio.images(owner, limit=MAX_RECENT)),
-        result=_result(studio, chosen, latest, owner),
+        result=result,
+        result_group=result_group,
+        groups=tuple(group for group in groups if group is not None),
         chosen=chosen,
+        is_anybody_busy=studio.num_active() > 0,
+        say=say or Say(),
     )
 
 
-def _result(studio: Studio, chosen: Chosen, latest: list[Job], owner: str) -> JobView | None:
-    """The chosen job, or the newest that was not stopped before it had anything to show."""
+def _result(
+    studio: Studio, chosen: Chosen, latest: list[Job], owner: str
+) -> tuple[JobView | None, GroupView | None]:
+    """What is chosen, or the newest that was not stopped before it had anything to show."""
+    if chosen.group_id and (group := _group(studio, chosen.group_id, owner)):
+        return None, group
     ids = [chosen.job_id] if chosen.job_id else []
     ids += [job.id for job in latest]
     for job_id in ids:
@@ -82,5 +138,16 @@ def _result(studio: Studio, chosen: Chosen, latest: list[Job], owner: str) -> Jo
         except NotFound:
             continue
         if view.images or view.job.status is not JobStatus.CANCELLED or job_id == chosen.job_id:
-            return view
-    return None
+            if view.job.group_id and job_id != chosen.job_id:
+                return None, _group(studio, view.job.group_id, owner)
+            return view, None
+    return None, None
+
+
+def _group(studio: Studio, group_id: str, owner: str) -> GroupView | None:
+    try:
+        jobs = studio.groups.jobs(group_id, owner)
+        views = tuple(studio.view(job.id, owner) for job in jobs)
+    except NotFound:
+        return None
+    return GroupView(id=group_id, views=views)

@@ -1,0 +1,79 @@
+// A quick draft in the place of the result, while somebody types or draws. What was drawn last
+// stays until the new draft is there, so that nothing blinks. Generate, and looking at another
+// picture, put it away until something is changed again. Run once, with `element` and `trigger`.
+
+const PAUSE_MS = 250; // after the last key
+const TEXTS = ["subject", "material", "color", "scene", "notes"];
+
+let shown = "", waiting = 0, fetching = null;
+const isLive = () => document.querySelector("#field-live input")?.checked;
+const text = (name) => document.querySelector(`#field-${name} :is(input, textarea)`)?.value ?? "";
+
+const middle = document.querySelector("#middle");
+const bring = () => middle.classList.add("v-drafting");
+const putAway = () => { clearTimeout(waiting); middle.classList.remove("v-drafting"); };
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("#generate, #recent [data-act], #progress [data-act]")) putAway();
+}, true);
+document.addEventListener("vitrine-sketched", () => { if (isLive()) bring(); });
+
+// A combo box hands over its text when it loses the focus; a draft does not wait for that.
+function ask() {
+  clearTimeout(waiting);
+  if (!isLive()) { putAway(); return; }
+  waiting = setTimeout(() => {
+    bring();
+    trigger("click", { act: "draft", texts: Object.fromEntries(TEXTS.map((n) => [n, text(n)])) });
+  }, PAUSE_MS);
+}
+document.addEventListener("input", (event) => {
+  if (event.target.closest?.("#brief, #sketch-panel")) ask();
+});
+// What is chosen from a list is heard of by the prompt it makes; drawn anew as it was, it says nothing.
+const prompt = document.querySelector("#prompt");
+let promised = prompt.textContent;
+new MutationObserver(() => {
+  if (prompt.textContent === promised) return;
+  promised = prompt.textContent;
+  ask();
+}).observe(prompt, { subtree: true, childList: true, characterData: true });
+
+async function follow(figure) {
+  const job = figure.dataset.job;
+  fetching?.abort();
+  fetching = new AbortController();
+  try {
+    const answer = await fetch(`/drafts/${job}.png`, { signal: fetching.signal });
+    if (answer.status !== 200) return;
+    const picture = URL.createObjectURL(await answer.blob());
+    const current = element.querySelector("figure");
+    if (current?.dataset.job !== job) return;
+    if (shown) URL.revokeObjectURL(shown);
+    shown = picture;
+    show(current);
+    await current.querySelector("img").decode();
+    element.dataset.shownJob = job;
+    element.dataset.shownAt = performance.now();
+  } catch { /* a newer draft took its place */ }
+}
+function show(figure) {
+  const image = figure.querySelector("img");
+  if (shown) image.src = shown;
+  image.hidden = !shown;
+}
+
+let job = "";
+new MutationObserver(() => {
+  const figure = element.querySelector("figure");
+  if (!figure) { job = ""; return; }
+  if (!figure.querySelector("img[src]")) show(figure);
+  if (figure.dataset.job && figure.dataset.job !== job) {
+    job = figure.dataset.job;
+    follow(figure);
+  }
+}).observe(element, { subtree: true, childList: true });
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act]");
+  if (button) trigger("click", { act: button.dataset.act });
+});
