@@ -30,6 +30,10 @@ KEYED = "/api/"
 RULES: dict[str, Access] = {
     # Ours
     "/": Access.PERSON,
+    "/account": Access.PERSON,
+    "/account/*": Access.PERSON,
+    "/admin": Access.ADMIN,
+    "/admin/*": Access.ADMIN,
     "/api/*": Access.PERSON,
     "/drafts/*": Access.PERSON,
     "/healthz": Access.PUBLIC,

@@ -115,3 +115,19 @@ def checked_roles(names: Iterable[object]) -> frozenset[Role]:
     if not roles:
         raise BadInput(f"A person has at least one role: choose of {', '.join(Role)}.")
     return frozenset(roles)
+
+
+def checked_limit(text: object, name: str, least: int, most: int) -> int | None:
+    """A limit as it was typed; nothing, or "none", is no limit of one's own.
+
+    Raises:
+        BadInput: it is no whole number, or not one in its bounds.
+    """
+    typed = "" if text is None else str(text).strip().lower()
+    if typed in ("", "none"):
+        return None
+    if not (typed.isascii() and typed.isdigit() and least <= int(typed[:9]) <= most):
+        raise BadInput(
+            f"The {name} must be a whole number from {least} to {most:,}, or nothing: mend it."
+        )
+    return int(typed[:9])

@@ -18,6 +18,7 @@ from studio.account import Account, Session
 from studio.audit import Entry, insert_entry
 from studio.errors import Conflict, NotFound
 from studio.person import Role
+from studio.quota import pictures_to_come, pictures_today
 from studio.tables import Tables
 
 
@@ -105,6 +106,10 @@ class AccountRows(Tables):
             return get_account(db, name)
 
         return self._write(work)
+
+    def pictures_of_today(self, name: str) -> int:
+        """How many pictures of today somebody has had or asked for."""
+        return self._read(lambda db: pictures_today(db, name) + pictures_to_come(db, name))
 
     # Sessions
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
+from studio.audit import deed
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
@@ -69,6 +71,7 @@ class Admission:
         Raises:
             BadInput: a field cannot be used, or the device could never draw it.
             Conflict: there is a job with this id.
+            LimitReached: the owner has had the pictures of today.
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
         request = self.check(brief, terms.owner)
@@ -90,7 +93,9 @@ class Admission:
             job,
             max_queued=self.config.max_queued_jobs,
             max_queued_per_owner=self.config.max_queued_per_owner,
+            max_pictures_per_day=self.config.max_pictures_per_day or None,
             seconds_until_free=self.estimates.until_free,
+            made=None if is_draft else deed(job.owner, "job.submit", job.id, **_told(job)),
         )
         return job
 
@@ -107,3 +112,8 @@ class Admission:
                     f"The {name} takes {counted[0]} tokens and the model reads {counted[1]}: use "
                     "fewer or shorter words.",
                 )
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """What the audit keeps of a job: not the words, which are the job's own."""
+    return {"num_images": job.request.num_images, "service_class": str(job.service_class)}

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from studio.admission import Admission
-from studio.audit import AuditRows
+from studio.audit import AuditRows, deed
 from studio.batches import Batches
 from studio.brief import Brief
 from studio.compose import compose_prompt
@@ -349,10 +349,10 @@ class Studio:
         is_begun = False
         with contextlib.suppress(Conflict):
             if not after_picture:
-                self._store.mark_cancelled(job_id)
+                self._store.mark_cancelled(job_id, deed(owner, "job.cancel", job_id))
                 self.watch.cancelled(job_id)
             else:
-                is_begun = self._store.mark_stopping(job_id)
+                is_begun = self._store.mark_stopping(job_id, deed(owner, "job.stop", job_id))
         stop = self._manager.stop_after_picture if is_begun else self._manager.cancel
         self._dispatcher.tell(job_id, lambda: stop(job_id), is_leaving=not is_begun)
         self._board.notify()
@@ -370,7 +370,7 @@ class Studio:
         if index is None:
             index = self._furthest_index(job_id)
         chosen = index
-        if self._store.skip(job_id, chosen):
+        if self._store.skip(job_id, chosen, deed(owner, "job.skip", job_id, index=chosen)):
             if self._store.job(job_id).status.is_active:
                 self._dispatcher.tell(job_id, lambda: self._manager.skip(job_id, chosen))
             else:  # it waited, and that was its last picture
@@ -387,7 +387,12 @@ class Studio:
 
     def retry(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
         """Queue a failed or cancelled job again; only its missing pictures are drawn."""
-        job = self._store.retry(job_id, owner=owner)
+        job = self._store.retry(
+            job_id,
+            owner=owner,
+            max_pictures_per_day=self.config.max_pictures_per_day or None,
+            made=deed(owner, "job.retry", job_id),
+        )
         self.watch.submitted(job)
         self._board.notify()
         self._dispatcher.fill()

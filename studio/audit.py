@@ -10,6 +10,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from sqlite_utils import Database
@@ -19,6 +20,7 @@ from studio.rows import Page
 from studio.tables import Tables
 
 _PAGE = 500
+_asked_from: ContextVar[str] = ContextVar("asked_from", default="")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,19 @@ class Entry:
 def entry(by: Person, act: str, object: str = "", **data: Any) -> Entry:
     """The entry of what `by` does now."""
     return Entry(actor=by.name, act=act, object=object, address=by.address, data=data)
+
+
+def ask_from(address: str) -> None:
+    """Note, for what this handler or thread goes on to do, from where it is asked."""
+    _asked_from.set(address)
+
+
+def deed(owner: str, act: str, object: str = "", **data: Any) -> Entry:
+    """The entry of what `owner` has done now, where only the name is at hand.
+
+    The address is the one of the request that is being handled, if there is one.
+    """
+    return Entry(actor=owner, act=act, object=object, address=_asked_from.get(), data=data)
 
 
 def insert_entry(db: Database, made: Entry) -> None:
@@ -85,6 +100,10 @@ class AuditRows(Tables):
             page.parameters.append(f"%{_literal(text)}%")
         page.keep("at >= ?", since).keep("at < ?", until).keep("number < ?", before)
         return [_entry_of(row) for row in self._rows(page.sql, *page.parameters, limit)]
+
+    def acts(self) -> list[str]:
+        """Every act there is an entry of."""
+        return [row["act"] for row in self._rows("SELECT DISTINCT act FROM audit ORDER BY act")]
 
     def all_entries(self, **conditions: Any) -> Iterator[Entry]:
         """Every entry that `entries` would list, read a page at a time."""

@@ -15,6 +15,8 @@ from typing import NoReturn, cast
 
 from studio import (
     __version__,
+    audit_command,
+    backup_command,
     batch_command,
     keys_command,
     models_command,
@@ -65,6 +67,8 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     users_command.add_parser(plain)
     keys_command.add_parser(plain)
     moderation_command.add_parser(plain)
+    audit_command.add_parser(plain)
+    backup_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 

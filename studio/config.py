@@ -57,7 +57,8 @@ class Config:
     `allowed_hosts` are the names, beside the address itself, under which a studio that serves more
     than this machine is opened; `trusted_proxies` the addresses that may say for whom they ask. A
     session ends `session_seconds` after it began, or `session_idle_seconds` after somebody last
-    sat at it.
+    sat at it. `max_pictures_per_day` is for each person whose account says nothing else; 0 sets no
+    limit.
 
     `webhook_hosts` may be told by webhooks though they lie inside the network. One person, and one
     key, may ask the API so often a minute.
@@ -81,6 +82,7 @@ class Config:
     max_rows: int = 0
     max_queued_jobs: int = 10_000
     max_queued_per_owner: int = 5_000
+    max_pictures_per_day: int = 0
     max_num_images: int = 16
     min_free_bytes: int = 64 * 2**20
     watch_seconds: int = 2

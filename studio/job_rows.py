@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from studio.audit import Entry, insert_entry
 from studio.errors import BadInput, Conflict
 from studio.job import Job, JobStatus
+from studio.quota import check_quota
 from studio.rows import Page, job_of_row
 from studio.statements import (
     NEXT_POSITION,
@@ -165,11 +167,11 @@ class JobRows(Tables):
         """queued or running → failed, with the sentence to show; `Conflict` otherwise."""
         self._finish(job_id, _ACTIVE, JobStatus.FAILED, error)
 
-    def mark_cancelled(self, job_id: str) -> None:
-        """queued or running → cancelled; `Conflict` otherwise."""
-        self._finish(job_id, _ACTIVE, JobStatus.CANCELLED)
+    def mark_cancelled(self, job_id: str, made: Entry | None = None) -> None:
+        """queued or running → cancelled, with its audit entry; `Conflict` otherwise."""
+        self._finish(job_id, _ACTIVE, JobStatus.CANCELLED, made=made)
 
-    def mark_stopping(self, job_id: str) -> bool:
+    def mark_stopping(self, job_id: str, made: Entry | None = None) -> bool:
         """Note that a running job ends when the pictures begun so far are done.
 
         A job that waits is cancelled at once. Returns whether the job goes on for now. Raises
@@ -180,8 +182,10 @@ class JobRows(Tables):
             job = get_job(db, job_id)
             if job.status is not JobStatus.RUNNING:
                 finish(db, job_id, _ACTIVE, JobStatus.CANCELLED)
+                _insert(db, made)
                 return False
             if not job.is_stopping:
+                _insert(db, made)
                 set_status(db, job_id, JobStatus.RUNNING, is_stopping=True)
                 insert_event(db, job_id, "stopping")
             return True
@@ -202,7 +206,7 @@ class JobRows(Tables):
 
         self._write(work)
 
-    def skip(self, job_id: str, index: int) -> bool:
+    def skip(self, job_id: str, index: int, made: Entry | None = None) -> bool:
         """Leave picture `index` out of an active job; `False` when it is drawn or left out already.
 
         A waiting job with nothing left to draw is closed. A retry draws the picture after all.
@@ -226,21 +230,29 @@ class JobRows(Tables):
             set_status(db, job_id, job.status, skipped=skipped)
             count_work_left(db, job_id)
             insert_event(db, job_id, "skipped", {"index": index})
+            _insert(db, made)
             if job.status is JobStatus.QUEUED:
                 close_if_over(db, get_job(db, job_id))
             return True
 
         return self._write(work)
 
-    def retry(self, job_id: str, *, owner: str | None = None) -> Job:
+    def retry(
+        self,
+        job_id: str,
+        *,
+        owner: str | None = None,
+        max_pictures_per_day: int | None = None,
+        made: Entry | None = None,
+    ) -> Job:
         """failed or cancelled → queued at the end of the queue, attempts and error forgotten.
 
         Pictures it has already finished are kept, those that were skipped are drawn. Raises
-        `Conflict` for a job in another state.
+        `Conflict` for a job in another state, `LimitReached` as `QueueRows.add_job` does.
         """
 
         def work(db: Database) -> Job:
-            get_job(db, job_id, owner)
+            job = get_job(db, job_id, owner)
             move(
                 db,
                 job_id,
@@ -255,7 +267,9 @@ class JobRows(Tables):
             )
             db.execute(f"UPDATE jobs SET position = {NEXT_POSITION} WHERE id = ?", [job_id])
             count_work_left(db, job_id)
+            check_quota(db, job.owner, 0, max_pictures_per_day=max_pictures_per_day)  # it is in it
             insert_event(db, job_id, "queued")
+            _insert(db, made)
             return get_job(db, job_id)
 
         return self._write(work)
@@ -266,5 +280,16 @@ class JobRows(Tables):
         sources: Collection[JobStatus],
         target: JobStatus,
         error: str | None = None,
+        made: Entry | None = None,
     ) -> None:
-        self._write(lambda db: finish(db, job_id, sources, target, error))
+        def work(db: Database) -> None:
+            finish(db, job_id, sources, target, error)
+            _insert(db, made)
+
+        self._write(work)
+
+
+def _insert(db: Database, made: Entry | None) -> None:
+    """Write the audit entry of a person's deed; what the engine does has none."""
+    if made is not None:
+        insert_entry(db, made)

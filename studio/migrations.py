@@ -217,6 +217,7 @@ def m0011_audit(db: Database) -> None:
     )
     db.table("audit").create_index(["actor", "number"])
     db.table("audit").create_index(["object", "number"])
+    db.table("audit").create_index(["act", "number"])
     db.table("audit").create_index(["at"])
 
 
@@ -515,13 +516,18 @@ def check_current(db: Database, data_dir: Path) -> None:
     Raises:
         BadDataFolder: it is older or newer.
     """
-    migrations = _known(len(STEPS))
-    _refuse_newer(migrations, db, data_dir)
-    if missing := migrations.pending(db):
+    if missing := pending(db, data_dir):
         raise BadDataFolder(
             f"The studio that uses {data_dir} is older than this one (its database lacks "
-            f"{missing[0].name!r}): stop it and try again."
+            f"{missing[0]!r}): stop it and try again."
         )
+
+
+def pending(db: Database, data_dir: Path) -> list[str]:
+    """The steps that `db` has not taken. Raises `BadDataFolder` where it is newer."""
+    migrations = _known(len(STEPS))
+    _refuse_newer(migrations, db, data_dir)
+    return [step.name for step in migrations.pending(db)]
 
 
 def _known(steps: int) -> Migrations:

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from studio.account import (
     Account,
     Session,
+    checked_limit,
     checked_name,
     checked_password,
     checked_roles,
@@ -259,6 +260,30 @@ class People:
         )
         self._store.forget_failures(_key("account", name))
         return account
+
+    def set_quota(
+        self, name: str, *, max_pictures_per_day: object, queue_share: object, by: Person
+    ) -> Account:
+        """Set somebody's limits; `None` or nothing typed leaves the studio's own.
+
+        Raises:
+            BadInput: one of them is no number that could be.
+        """
+        by.require(Role.ADMIN)
+        pictures = checked_limit(max_pictures_per_day, "pictures per day", 0, 1_000_000)
+        share = checked_limit(queue_share, "share of the queue in percent", 1, 100)
+        name = plain_name(name)
+        made = entry(by, "account.quota", name, max_pictures_per_day=pictures, queue_share=share)
+        return self._store.change_account(
+            name, made, max_pictures_per_day=pictures, queue_share=share
+        )
+
+    def usage(self, name: str) -> tuple[int, int | None]:
+        """How many pictures of today a person has had or asked for, and how many they may have."""
+        used = self._store.pictures_of_today(plain_name(name))
+        accounts = [each for each in self._store.accounts() if each.name == name]
+        most = accounts[0].max_pictures_per_day if accounts else None
+        return used, self._config.max_pictures_per_day or None if most is None else most
 
     # Inside
 

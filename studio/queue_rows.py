@@ -13,9 +13,12 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from studio.audit import Entry, insert_entry
 from studio.durations import try_again
 from studio.errors import Conflict, QueueFull
 from studio.job import MAX_CRASHES, Job, JobStatus
+from studio.quota import check_quota
+from studio.quota import max_queued as max_queued_of
 from studio.rows import job_of_row, row_of_job
 from studio.statements import (
     NEXT_POSITION,
@@ -45,24 +48,33 @@ class QueueRows(Tables):
         *,
         max_queued: int,
         max_queued_per_owner: int | None = None,
+        max_pictures_per_day: int | None = None,
         seconds_until_free: Callable[[str | None], float | None] = lambda owner: None,
+        made: Entry | None = None,
     ) -> None:
-        """Put `job` at the end of the queue.
+        """Put `job` at the end of the queue, with its audit entry.
+
+        The owner's account may set other limits than `max_queued_per_owner` and
+        `max_pictures_per_day`; drafts are not counted as pictures.
 
         `seconds_until_free` is asked when to come back: to the queue, or to an owner's part of it.
 
         Raises:
             QueueFull: `max_queued` jobs wait already, or `max_queued_per_owner` of this owner.
                 Counted in the transaction that inserts.
+            LimitReached: the owner has had, or has asked for, the pictures of today.
             Conflict: there is a job with this id.
         """
 
         def work(db: Database) -> str | None:
             if num_queued(db) >= max_queued:
                 return f"The queue is full ({max_queued:,} waiting)"
-            most = max_queued_per_owner
+            most = max_queued_of(db, job.owner, places=max_queued, most=max_queued_per_owner)
             if most is not None and num_queued(db, job.owner) >= most:
                 return f"Your part of the queue is full ({most:,} waiting)"
+            if not job.is_draft:
+                num_pictures = job.request.num_images
+                check_quota(db, job.owner, num_pictures, max_pictures_per_day=max_pictures_per_day)
             row = row_of_job(job)
             names = ", ".join(row)
             values = ", ".join(f":{name}" for name in row)
@@ -73,6 +85,8 @@ class QueueRows(Tables):
             except sqlite3.IntegrityError as error:
                 raise Conflict(f"A job {job.id} exists already: send it under a new id.") from error
             insert_event(db, job.id, "queued")
+            if made is not None:
+                insert_entry(db, made)
             return None
 
         refusal = self._write(work)

@@ -40,6 +40,9 @@ from studio.gate import Gate
 from studio.guard import MAX_BODY_BYTES, Guard
 from studio.logs import logging_to
 from studio.moderation_routes import add_moderation_routes
+from studio.pages.account import add_account
+from studio.pages.admin import add_admin
+from studio.pages.audit import add_audit
 from studio.pages.sign_in import add_sign_in
 from studio.ui.page import build_page, page_looks
 from studio.watch_routes import add_watch_routes
@@ -79,6 +82,7 @@ def create_app(studio: Studio) -> FastAPI:
             return Response(status_code=304, headers=headers)
         name = None
         if download:
+            studio.audit.note(person_of(request), "picture.download", image_id)
             name = f"{slug(studio.job(record.job_id, owner).brief)}-{record.seed}.png"
         return FileResponse(
             path,
@@ -115,6 +119,9 @@ def create_app(studio: Studio) -> FastAPI:
         raise NotFound("There is no such picture.")
 
     add_sign_in(app, studio)
+    add_account(app, studio)
+    add_admin(app, studio)
+    add_audit(app, studio)
     _mounted(app, studio)
     check_rules(app)
     return app

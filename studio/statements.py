@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from studio.errors import Conflict, NotFound
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
+from studio.quota import count_picture
 from studio.rows import job_of_row, row_of_image
 from studio.verdict import Release
 
@@ -126,6 +127,7 @@ def insert_image(db: Database, record: ImageRecord) -> bool:
         skipped = json.dumps([index for index in job.skipped if index != record.index])
         set_status(db, job.id, job.status, skipped=skipped)
     count_work_left(db, record.job_id)
+    count_picture(db, record.owner)
     kind = "picturefinished" if record.release is Release.RELEASED else str(record.release)
     insert_event(db, record.job_id, kind, {"index": record.index, "image_id": record.id})
     return True

@@ -64,6 +64,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     role.add_argument("name", metavar="NAME")
     role.add_argument("roles", metavar="ROLE", nargs="+", help=f"of {', '.join(Role)}")
     role.set_defaults(run=_role)
+    quota = commands.add_parser(
+        "quota",
+        help="set somebody's limits",
+        description="Set how much somebody may have; none leaves what the studio allows.",
+    )
+    quota.add_argument("name", metavar="NAME")
+    quota.add_argument("--pictures-per-day", metavar="N", required=True, help="a number, or none")
+    quota.add_argument(
+        "--queue-share", metavar="P", default="none", help="percent of the queue, or none (none)"
+    )
+    quota.set_defaults(run=_quota)
     for command in commands.choices.values():
         command.add_argument("--data-dir", metavar="DIR", help="the studio's, as for serve")
 
@@ -122,6 +133,21 @@ def _role(options: argparse.Namespace) -> None:
     with opened_people(options) as people:
         account = people.set_roles(options.name, options.roles, by=CONSOLE_PERSON)
     print(f"{account.name}: {', '.join(sorted(account.roles))}.")
+
+
+def _quota(options: argparse.Namespace) -> None:
+    with opened_people(options) as people:
+        account = people.set_quota(
+            options.name,
+            max_pictures_per_day=options.pictures_per_day,
+            queue_share=options.queue_share,
+            by=CONSOLE_PERSON,
+        )
+    most, share = account.max_pictures_per_day, account.queue_share
+    print(
+        f"{account.name} may have {'the usual number of' if most is None else f'{most:,}'} "
+        f"pictures a day and {'the usual share' if share is None else f'{share} %'} of the queue."
+    )
 
 
 def read_password(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
+from studio.audit import ask_from
 from studio.errors import Unauthenticated
 from studio.person import Person
 
@@ -26,6 +27,7 @@ def person_of(request: object | None) -> Person:
     person = _scope_of(request).get(_KEY)
     if not isinstance(person, Person):
         raise Unauthenticated("Nobody is signed in: sign in and try again.")
+    ask_from(person.address)
     return person
 
 

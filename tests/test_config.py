@@ -37,6 +37,7 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "max_queued_per_owner": 3,
         "max_queued_jobs": 5,
         "max_num_images": 6,
+        "max_pictures_per_day": 200,
         "min_free_bytes": 7,
         "watch_seconds": 8,
         "temperature_limit": 80,

@@ -37,6 +37,7 @@ FLOORS = {
     1: {
         "account_rows",
         "audit",
+        "audit_search",
         "batch_rows",
         "clip_vocabulary",
         "compose",
@@ -65,6 +66,7 @@ FLOORS = {
         "public_network",
         "prompt_terms",
         "queue_rows",
+        "quota",
         "review_reading",
         "review_rows",
         "review_statements",
@@ -84,6 +86,7 @@ FLOORS = {
     3: {
         "admission",
         "application",
+        "backup",
         "batches",
         "dispatcher",
         "drafts",
@@ -92,6 +95,7 @@ FLOORS = {
         "hooks",
         "job_view",
         "keys",
+        "migrate",
         "model_import",
         "people",
         "moderation",
@@ -101,6 +105,8 @@ FLOORS = {
     4: {
         "access",
         "api",
+        "audit_command",
+        "backup_command",
         "batch_command",
         "bench",
         "cli",
@@ -163,6 +169,7 @@ DOORS = {
         "job_rows.py",
         "migrations.py",
         "queue_rows.py",
+        "quota.py",
         "review_reading.py",
         "review_rows.py",
         "review_statements.py",
