@@ -185,7 +185,8 @@ def _ada(served: Served):  # type: ignore[no-untyped-def]
 
 
 def test_an_admin_keeps_house_in_a_browser(served: Served, new_page: NewPage) -> None:
-    page = new_page(f"{served.address}/admin", ready="#password")
+    page = new_page(served.address, ready="#password")
+    page.goto(f"{served.address}/admin")
     page.fill("#name", ADMIN)
     page.fill("#password", PASSWORD)
     page.keyboard.press("Enter")

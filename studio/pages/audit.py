@@ -75,8 +75,9 @@ def add_audit(app: FastAPI, studio: Studio) -> None:
         if kind not in ("csv", "json"):
             raise BadInput("The audit is handed out as audit.csv or audit.json.")
         asked = {"actor": actor, "act": act, "text": text, "since": since, "until": until}
+        query = urlencode({name: value for name, value in asked.items() if value})
         chosen = conditions(**asked)
-        studio.audit.note(by, "audit.export", kind, **{k: v for k, v in asked.items() if v})
+        studio.audit.note(by, "audit.export", kind, asked=query)
         entries = studio.audit.all_entries(**chosen)
         lines: Iterator[str] = csv_lines(entries) if kind == "csv" else json_lines(entries)
         media = "text/csv; charset=utf-8" if kind == "csv" else "application/json"
