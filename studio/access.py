@@ -36,6 +36,7 @@ RULES: dict[str, Access] = {
     "/admin/*": Access.ADMIN,
     "/api/*": Access.PERSON,
     "/drafts/*": Access.PERSON,
+    "/gallery/*": Access.PERSON,
     "/healthz": Access.PUBLIC,
     "/metrics": Access.PUBLIC,  # to programs on this machine, and to admins: it asks itself
     "/monitor/*": Access.ADMIN,
@@ -48,6 +49,7 @@ RULES: dict[str, Access] = {
     "/sign-out": Access.PUBLIC,
     "/sketches": Access.PERSON,
     "/sketches/*": Access.PERSON,
+    "/thumbs/*": Access.PERSON,
     # What Gradio's page needs, and no more. Uploads and files are not: whoever is signed in could
     # fetch anybody's by its address. Take a route of our own, which asks whose a thing is.
     "/assets/*": Access.PERSON,

@@ -75,6 +75,26 @@ class Admission:
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
         request = self.check(brief, terms.owner)
+        return self._queue(
+            brief, request, terms, is_draft=is_draft, group_id=group_id, job_id=job_id
+        )
+
+    def admit_again(self, brief: Brief, request: Request, terms: Terms) -> Job:
+        """A job for a request that was composed before, taken as it is; raises as `admit`."""
+        self.check_words(brief, request)
+        self.manager.check_fits(request)
+        return self._queue(brief, request, terms)
+
+    def _queue(
+        self,
+        brief: Brief,
+        request: Request,
+        terms: Terms,
+        *,
+        is_draft: bool = False,
+        group_id: str | None = None,
+        job_id: str | None = None,
+    ) -> Job:
         if self.is_closed:
             raise Unavailable("The studio is shutting down: try again when it is back.")
         if self.manager.health.state is State.FAILED:

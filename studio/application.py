@@ -39,6 +39,7 @@ from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
 from studio.event_rows import Happening
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Started, Stepped
+from studio.gallery import Gallery
 from studio.groups import Groups
 from studio.hooks import Hooks
 from studio.image_record import ImageRecord
@@ -59,10 +60,12 @@ from studio.presets import Presets, load_presets
 from studio.prompt_terms import FILE_NAME as TERMS_FILE
 from studio.prompt_terms import load_prompt_terms
 from studio.recorder import Recorder
+from studio.reproduction import Reproductions
 from studio.request import Request
 from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
+from studio.thumbnails import Thumbnails
 from studio.verdict import Release
 from studio.watch import Sources, Watch
 
@@ -133,6 +136,10 @@ class Studio:
             manager=self._manager,
             estimates=self._estimates,
             check_words=self.moderation.check_words,
+        )
+        self.gallery = Gallery(store, self._pictures, Thumbnails(config.data_dir), presets)
+        self.reproductions = Reproductions(
+            store, self._pictures, redraw=self._redraw, health=lambda: self.health
         )
         self.drafts = Drafts(
             store,
@@ -332,6 +339,16 @@ class Studio:
         except StudioError as error:
             self.watch.refused(error)
             raise
+        return self._submitted(job)
+
+    def _redraw(self, request: Request, brief: Brief, owner: str) -> Job:
+        """Queue a request of earlier, unchanged."""
+        terms = checked_terms(
+            owner=owner, service_class=ServiceClass.INTERACTIVE, priority=0, deadline_at=None
+        )
+        return self._submitted(self._admission.admit_again(brief, request, terms))
+
+    def _submitted(self, job: Job) -> Job:
         self.watch.submitted(job)
         self._board.notify()
         self._dispatcher.fill()

@@ -2,6 +2,7 @@
 
     pictures/<image id>.png    released          .<image id>.png.part    being written
     held/<image id>.png        held or rejected: a tree of its own that only this user may enter
+    thumbs/<image id>.webp     small, of a released one: see `Thumbnails`
 
 Every file carries what made it, as PNG text. This file knows bytes and folders; which picture may
 be seen by whom is decided from its row, by others.
@@ -26,6 +27,7 @@ from studio.image_record import ImageRecord
 from studio.verdict import Release
 
 RELEASED_FOLDER = "pictures"
+THUMBS_FOLDER = "thumbs"
 _FOLDERS = {Release.RELEASED: RELEASED_FOLDER, Release.HELD: "held", Release.REJECTED: "held"}
 
 
@@ -98,6 +100,8 @@ class Pictures:
         target = self._data_dir / _FOLDERS[release] / f"{record.id}.png"
         source = self._inside(record.path)
         try:
+            if release is not Release.RELEASED:
+                self._thumbnail(record).unlink(missing_ok=True)
             self._make_folder(target.parent)
             if source != target.resolve() and source.is_file():
                 source.replace(target)
@@ -114,6 +118,7 @@ class Pictures:
             BadDataFolder: it cannot be deleted.
         """
         try:
+            self._thumbnail(record).unlink(missing_ok=True)
             for folder in sorted(set(_FOLDERS.values())):
                 path = self._data_dir / folder / f"{record.id}.png"
                 if path.is_file():
@@ -121,6 +126,9 @@ class Pictures:
                     sync_folder(path.parent)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
+
+    def _thumbnail(self, record: ImageRecord) -> Path:
+        return self._data_dir / THUMBS_FOLDER / f"{record.id}.webp"
 
     def _make_folder(self, folder: Path) -> None:
         mode = 0o755 if folder.name == RELEASED_FOLDER else 0o700

@@ -36,6 +36,7 @@ from studio.create_routes import add_create_routes
 from studio.engine.manager import State
 from studio.errors import BadConfig, NotFound, PortInUse, StudioError, Unavailable
 from studio.file_names import slug
+from studio.gallery_routes import add_gallery_routes
 from studio.gate import Gate
 from studio.guard import MAX_BODY_BYTES, Guard
 from studio.logs import logging_to
@@ -105,6 +106,7 @@ def create_app(studio: Studio) -> FastAPI:
         return Response(content, media_type="image/png", headers=headers)
 
     add_create_routes(app, studio)
+    add_gallery_routes(app, studio)
     add_watch_routes(app, studio)
     app.mount(API_PREFIX, create_api(studio))
     add_moderation_routes(app, studio)

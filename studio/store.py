@@ -24,6 +24,7 @@ from studio.key_rows import KeyRows
 from studio.migrations import check_current, migrate
 from studio.queue_rows import QueueRows
 from studio.review_rows import ReviewRows
+from studio.shelf import ShelfRows
 from studio.tables import wrap
 from studio.watch_rows import WatchRows
 
@@ -34,6 +35,7 @@ class Store(
     QueueRows,
     JobRows,
     ImageRows,
+    ShelfRows,
     ReviewRows,
     EventRows,
     BatchRows,

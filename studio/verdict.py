@@ -36,11 +36,12 @@ class Answer(enum.StrEnum):
 
 
 class Release(enum.StrEnum):
-    """Whether a picture may be seen by its owner."""
+    """Whether a picture may be seen by its owner; of a deleted one there is only the row."""
 
     RELEASED = "released"
     HELD = "held"
     REJECTED = "rejected"
+    DELETED = "deleted"
 
 
 _RELEASES = {

@@ -179,6 +179,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
                 java_script_enabled=scripts,
             )
             opened.callback(context.close)
+            origin = address.partition("#")[0].rstrip("/")
             context.set_default_timeout(WAIT_SECONDS * 1000)
             page = context.new_page()
             page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
@@ -194,7 +195,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
                 "request",
                 lambda request: (
                     None
-                    if request.url.startswith((address, "data:", "blob:"))
+                    if request.url.startswith((origin, "data:", "blob:"))
                     else faults.append(f"request to {request.url}")
                 ),
             )

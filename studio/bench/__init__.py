@@ -63,6 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Fill the queue, and time each submit and each page of the list.",
     )
     queue.add_argument("--num-jobs", metavar="N", type=int, default=10000, help="jobs (10000)")
+    gallery = add(
+        "gallery",
+        "how soon a page of thousands of pictures is on the screen",
+        "Put pictures of noise into a gallery, and time its pages, searches and, where there is a "
+        "Chromium, the press on its name.",
+    )
+    gallery.add_argument("--pictures", metavar="N", type=int, default=5000, help="pictures (5000)")
     simulate = add(
         "simulate",
         "how the scheduler would serve many people on many devices",
@@ -80,7 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
     drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
-    for command in (overhead, start, serve, soak, queue, drawing):
+    for command in (overhead, start, serve, soak, queue, drawing, gallery):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
 

@@ -5,13 +5,15 @@
   const COOKIE = "vitrine-language";
 
   // A press of a button that is not there: how this script calls the server.
-  const press = (panel, act) => {
+  const press = (panel, act, id = "", index = 0) => {
     const button = Object.assign(document.createElement("button"), { hidden: true });
-    button.dataset.act = act;
+    Object.assign(button.dataset, { act, id, index });
     panel.append(button);
     button.click();
     button.remove();
   };
+
+  window.vitrine = Object.freeze({ press });
 
   // Language: the one switched to, else the first of the browser's that the page speaks.
   const kept = document.cookie.match(`(?:^|; )${COOKIE}=(en|zh)`)?.[1];
