@@ -18,6 +18,7 @@ from studio import (
     audit_command,
     backup_command,
     batch_command,
+    doctor_command,
     keys_command,
     models_command,
     moderation_command,
@@ -69,6 +70,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     moderation_command.add_parser(plain)
     audit_command.add_parser(plain)
     backup_command.add_parser(plain)
+    doctor_command.add_parser(plain)
     if wants_bench:
         from studio import bench
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from studio.config import Config
 from studio.errors import BadModel
+from studio.kept_settings import kept_settings
 from studio.model_registry import NAME, Registry
 from studio.weights import Kind, fits
 
@@ -19,13 +20,18 @@ from studio.weights import Kind, fits
 def configured(environ: Mapping[str, str] = os.environ, **overrides: object) -> Config:
     """`Config.from_environ`, whose model may be a name; without one it is the registry's default.
 
-    A name goes before a folder of that name, which is reached as `./name`.
+    What the doctor was asked to keep counts where nothing else is said. A name goes before a
+    folder of that name, which is reached as `./name`.
 
     Raises:
         BadConfig: as `Config.from_environ`.
         BadModel: what was named is no model.
         BadDataFolder: the registry is damaged.
     """
+    config = Config.from_environ(environ, **overrides)
+    for name, value in kept_settings(config.data_dir).items():
+        if overrides.get(name) is None and not environ.get(f"VITRINE_{name.upper()}"):
+            overrides[name] = value
     config = Config.from_environ(environ, **overrides)
     given = overrides.get("model") or environ.get("VITRINE_MODEL")
     registry = registry_of(config)

@@ -11,7 +11,8 @@ import torch
 from studio.config import draft_model_dir
 from studio.engine.decoder import fit_preview, load_preview
 from studio.engine.gaussian import GaussianDecoder
-from studio.engine.model import folder_digest, load_model
+from studio.engine.layout import folder_digest
+from studio.engine.model import load_model
 from studio.errors import BadModel, GenerationFailed
 
 

@@ -33,6 +33,17 @@ def torch_memory() -> Mapping[str, DeviceMemory]:
     return found
 
 
+def cuda_state() -> dict[str, Any]:
+    """Whether torch can use a card, and the CUDA it was built for. Loads torch."""
+    import torch
+
+    return {
+        "is_available": bool(torch.cuda.is_available()),
+        "cuda": torch.version.cuda or "",
+        "num_cards": int(torch.cuda.device_count()),
+    }
+
+
 def memory_limit() -> int | None:
     """The memory this process may use where that is less than the machine's; else `None`."""
     return min((limit for limit, _ in memory_limits()), default=None)

@@ -7,6 +7,7 @@ is beside the parts below (a safety checker, a feature extractor) is left alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,6 +110,17 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             f"gives it: call the right one {STEMS[0]}.safetensors."
         )
     return tuple(others)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256, in hexadecimal, over names and contents of all weights and configurations."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".json", ".txt") and path.name != "card.json":
+            digest.update(path.relative_to(folder).as_posix().encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

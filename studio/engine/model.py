@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +32,7 @@ from studio.engine.layout import (
     check_controlnet,
     check_folder,
     control_folders,
+    folder_digest,
     read_json,
     weight_files,
 )
@@ -240,14 +240,3 @@ def _dtype(module: torch.nn.Module, precision: str) -> torch.dtype:
     if dtype == torch.float16 and getattr(module.config, "force_upcast", False):
         return torch.float32
     return dtype
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256, in hexadecimal, over names and contents of all weights and configurations."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".safetensors", ".json", ".txt") and path.name != "card.json":
-            digest.update(path.relative_to(folder).as_posix().encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -202,7 +202,7 @@ def build_openvino(
     import torch
 
     from studio.engine import openvino_denoiser, trial
-    from studio.engine.model import folder_digest
+    from studio.engine.layout import folder_digest
 
     if model.device != "cpu":
         raise PlanRejected("OpenVINO serves processors only, and this model is on another device.")
