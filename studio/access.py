@@ -23,8 +23,8 @@ class Access(enum.Enum):
     ADMIN = "who is signed in and an admin"
 
 
-KEYED = "/api/"
-"""Below this an API key lets in as well as a session; elsewhere a key opens nothing."""
+KEYED = ("/api/", "/metrics", "/monitor/")
+"""Below these an API key lets in as well as a session; elsewhere a key opens nothing."""
 
 # "*" at the end stands for anything.
 RULES: dict[str, Access] = {

@@ -77,6 +77,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     simulate.add_argument("--times", metavar="PATH", help="step times, as measured at warm-up")
     simulate.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
+    watch = add(
+        "watch",
+        "throughput with everything watched against nothing watched",
+        "Draw the same pictures in turns with metrics, traces, logs and looks on, and off.",
+    )
+    watch.add_argument("--num-images", metavar="N", type=int, default=8, help="a turn's (8)")
+    watch.add_argument("--rounds", metavar="N", type=int, default=5, help="turns of each (5)")
+    watch.add_argument("--steps", metavar="N", type=int, help="steps (the model's own)")
+    watch.add_argument("--backend", choices=BACKENDS, help="as for serve")
     overhead.add_argument(
         "--backend", choices=BACKENDS, help="what the engine draws by (as for serve)"
     )
@@ -87,7 +96,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
     drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
-    for command in (overhead, start, serve, soak, queue, drawing, gallery):
+    for command in (overhead, start, serve, soak, queue, drawing, gallery, watch):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
 

@@ -6,17 +6,40 @@ The same tiles in the same order for a card and for a processor, "n/a" where a v
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from studio.application import Studio
 from studio.readings import GpuReading, HostReading
 from studio.ui.markup import escape, joined
-from studio.ui.monitor_texts import words
 from studio.ui.sparkline import sparkline
+from studio.ui.speech import Phrase, Say
+from studio.ui.texts import monitor as texts
 from studio.watch.history import History
 from studio.watch.sampler import Look
 
 Show = Callable[[float | None], str]
+
+LABELS: Mapping[str, Phrase] = {
+    "backend": texts.BACKEND,
+    "clocks": texts.CLOCKS,
+    "decode": texts.DECODE,
+    "ecc": texts.ECC,
+    "host_memory": texts.HOST_MEMORY,
+    "memory": texts.MEMORY,
+    "outside": texts.OUTSIDE,
+    "own_share": texts.OWN_SHARE,
+    "padding": texts.PADDING,
+    "pcie": texts.PCIE,
+    "power": texts.POWER,
+    "queue": texts.QUEUE,
+    "restarts": texts.RESTARTS,
+    "rows": texts.ROWS,
+    "sm_activity": texts.SM_ACTIVITY,
+    "step": texts.STEP,
+    "temperature": texts.TEMPERATURE,
+    "throttling": texts.THROTTLING,
+    "utilisation": texts.UTILISATION,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +52,7 @@ class Tile:
     name: str
     label: str
     value: str
-    language: str
+    say: Say
     note: str = ""
     series: str = ""
     show: Show = str
@@ -43,9 +66,7 @@ def render_tile(tile: Tile, history: History) -> str:
     points = history.series(tile.series) if tile.series else []
     values = [value for _, value in points if value is not None]
     if values:
-        label = words(
-            "history", tile.language, low=tile.show(min(values)), high=tile.show(max(values))
-        )
+        label = tile.say(texts.HISTORY, low=tile.show(min(values)), high=tile.show(max(values)))
         line = sparkline(
             points,
             span_seconds=history.span_seconds,
@@ -60,9 +81,9 @@ def render_tile(tile: Tile, history: History) -> str:
     )
 
 
-def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tuple[Tile, ...]:
+def card_tiles(gpu: GpuReading, temperature_limit: float, say: Say) -> tuple[Tile, ...]:
     """One card."""
-    make = _Maker(language)
+    make = _Maker(say)
     na, prefix = make.na, f"gpu{gpu.index}"
     memory, torch = gpu.memory_used_bytes, gpu.torch_memory
     reasons = gpu.throttle_reasons
@@ -85,10 +106,9 @@ def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tupl
             f"{prefix}.memory",
             make.bytes,
             note=joined(
-                words("of", language, total=make.bytes(total)),
-                words(
-                    "torch",
-                    language,
+                say(texts.OF, total=make.bytes(total)),
+                say(
+                    texts.TORCH,
                     reserved=make.bytes(torch.reserved_bytes if torch else None),
                     fragmented=make.bytes(torch.fragmented_bytes if torch else None),
                 ),
@@ -101,7 +121,7 @@ def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tupl
             make.degrees(gpu.temperature),
             f"{prefix}.temperature",
             make.degrees,
-            note=words("limit", language, limit=make.degrees(temperature_limit)),
+            note=say(texts.LIMIT, limit=make.degrees(temperature_limit)),
             top=max(temperature_limit, 100.0),
             is_alarming=is_hot,
         ),
@@ -110,7 +130,7 @@ def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tupl
             make.watts(gpu.power_watts),
             f"{prefix}.power",
             make.watts,
-            note=words("limit", language, limit=make.watts(gpu.power_limit_watts)),
+            note=say(texts.LIMIT, limit=make.watts(gpu.power_limit_watts)),
             top=gpu.power_limit_watts,
         ),
         make(
@@ -119,14 +139,14 @@ def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tupl
             f"{prefix}.clock",
             make.hertz,
             note=joined(
-                words("at_most", language, clock=make.hertz(gpu.max_sm_clock_hertz)),
-                words("memory_clock", language, clock=make.hertz(gpu.memory_clock_hertz)),
+                say(texts.AT_MOST, clock=make.hertz(gpu.max_sm_clock_hertz)),
+                say(texts.MEMORY_CLOCK, clock=make.hertz(gpu.memory_clock_hertz)),
             ),
             top=gpu.max_sm_clock_hertz,
         ),
         make(
             "throttling",
-            na if reasons is None else ", ".join(reasons) or words("none", language),
+            na if reasons is None else ", ".join(reasons) or say(texts.NONE),
             is_alarming=gpu.is_throttled,
         ),
         make(
@@ -135,21 +155,21 @@ def card_tiles(gpu: GpuReading, temperature_limit: float, language: str) -> tupl
             f"{prefix}.pcie",
             make.rate,
             note=joined(
-                words("sent", language, sent=make.rate(gpu.pcie_sent_bytes_per_second)), link or na
+                say(texts.SENT, sent=make.rate(gpu.pcie_sent_bytes_per_second)), link or na
             ),
         ),
         make(
             "ecc",
             make.count(ecc.get("uncorrected")),
-            note=words("ecc_note", language, corrected=make.count(ecc.get("corrected"))),
+            note=say(texts.ECC_NOTE, corrected=make.count(ecc.get("corrected"))),
             is_alarming=bool(ecc.get("uncorrected")),
         ),
     )
 
 
-def host_tiles(host: HostReading, studio: Studio, language: str) -> tuple[Tile, ...]:
+def host_tiles(host: HostReading, studio: Studio, say: Say) -> tuple[Tile, ...]:
     """Processor and memory, in the places of a card's figures."""
-    make = _Maker(language)
+    make = _Maker(say)
     limit = float(studio.config.temperature_limit)
     return (
         make("utilisation", make.ratio(host.utilization), "host.utilization", make.ratio, top=1),
@@ -168,8 +188,8 @@ def host_tiles(host: HostReading, studio: Studio, language: str) -> tuple[Tile, 
             make.bytes,
             name="memory",
             note=joined(
-                words("of", language, total=make.bytes(host.memory_total_bytes)),
-                words("own_memory", language, own=make.bytes(host.process_memory_bytes)),
+                say(texts.OF, total=make.bytes(host.memory_total_bytes)),
+                say(texts.OWN_MEMORY, own=make.bytes(host.process_memory_bytes)),
             ),
             top=host.memory_total_bytes,
             is_alarming=host.memory_used_bytes > 0.95 * host.memory_total_bytes,
@@ -179,7 +199,7 @@ def host_tiles(host: HostReading, studio: Studio, language: str) -> tuple[Tile, 
             make.degrees(host.temperature),
             "host.temperature",
             make.degrees,
-            note=words("limit", language, limit=make.degrees(limit)),
+            note=say(texts.LIMIT, limit=make.degrees(limit)),
             top=max(limit, 100.0),
             is_alarming=host.temperature is not None and host.temperature >= limit,
         ),
@@ -189,7 +209,7 @@ def host_tiles(host: HostReading, studio: Studio, language: str) -> tuple[Tile, 
             make.hertz(host.clock_hertz),
             "host.clock",
             make.hertz,
-            note=words("at_most", language, clock=make.hertz(host.max_clock_hertz)),
+            note=say(texts.AT_MOST, clock=make.hertz(host.max_clock_hertz)),
             top=host.max_clock_hertz,
         ),
         make("throttling", make.na),
@@ -198,11 +218,11 @@ def host_tiles(host: HostReading, studio: Studio, language: str) -> tuple[Tile, 
     )
 
 
-def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
+def engine_tiles(studio: Studio, look: Look, say: Say) -> tuple[Tile, ...]:
     """What the engine does."""
-    make = _Maker(language)
+    make = _Maker(say)
     health, facts, pace, queued = studio.health, look.facts, look.pace, look.counts.queued
-    idle = words("idle", language)
+    idle = say(texts.IDLE)
     rows, places = pace.rows_per_step, pace.places_per_step
     empty = None if rows is None or not places else 1 - rows / places
     backend = joined(health.backend, health.precision) if health.is_ready else ""
@@ -212,9 +232,8 @@ def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
             f"{sum(queued.values()):,}",
             "queue",
             _count,
-            note=words(
-                "queue_note",
-                language,
+            note=say(
+                texts.QUEUE_NOTE,
                 interactive=f"{queued.get('interactive', 0):,}",
                 bulk=f"{queued.get('bulk', 0):,}",
             ),
@@ -224,7 +243,7 @@ def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
             idle if rows is None else f"{rows:.1f}",
             "rows_per_step",
             _one_digit,
-            note=words("rows_note", language, places=f"{places or health.max_rows:.0f}"),
+            note=say(texts.ROWS_NOTE, places=f"{places or health.max_rows:.0f}"),
             top=places or health.max_rows or None,
         ),
         make(
@@ -232,21 +251,19 @@ def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
             idle if pace.step_seconds is None else make.milliseconds(pace.step_seconds),
             "step_seconds",
             make.milliseconds,
-            note=words(
-                "step_note", language, expected=make.milliseconds(health.step_seconds or None)
-            ),
+            note=say(texts.STEP_NOTE, expected=make.milliseconds(health.step_seconds or None)),
         ),
         make(
             "padding",
             idle if empty is None else make.ratio(empty),
-            note=words("padding_note", language),
+            note=say(texts.PADDING_NOTE),
         ),
         make(
             "outside",
             idle if pace.outside_share is None else make.ratio(pace.outside_share),
             "outside_share",
             make.ratio,
-            note=words("outside_note", language),
+            note=say(texts.OUTSIDE_NOTE),
             top=1,
         ),
         make("backend", backend or make.na, note=joined(health.model, health.plan)),
@@ -255,14 +272,12 @@ def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
             make.na if facts is None else f"{facts.num_to_decode:,}",
             "to_decode",
             _count,
-            note=words("decode_note", language, held=0 if facts is None else facts.num_held),
+            note=say(texts.DECODE_NOTE, held=0 if facts is None else facts.num_held),
         ),
         make(
             "restarts",
             f"{health.num_restarts:,}",
-            note=words(
-                "restarts_note", language, count=0 if facts is None else facts.num_out_of_memory
-            ),
+            note=say(texts.RESTARTS_NOTE, count=0 if facts is None else facts.num_out_of_memory),
             is_alarming=health.num_restarts > 0,
         ),
     )
@@ -271,9 +286,9 @@ def engine_tiles(studio: Studio, look: Look, language: str) -> tuple[Tile, ...]:
 class _Maker:
     """Makes tiles and their figures in one language."""
 
-    def __init__(self, language: str) -> None:
-        self.language = language
-        self.na = words("na", language)
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.na = say(texts.NA)
 
     def __call__(
         self,
@@ -289,9 +304,9 @@ class _Maker:
     ) -> Tile:
         return Tile(
             name=name or key,
-            label=words(key, self.language),
+            label=self.say(LABELS[key]),
             value=value,
-            language=self.language,
+            say=self.say,
             note=note,
             series=series,
             show=show,
