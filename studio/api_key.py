@@ -29,6 +29,7 @@ class Scope(enum.StrEnum):
     BATCHES_WRITE = "batches:write"
     WEBHOOKS = "webhooks"
     KEYS = "keys"
+    WATCH = "watch"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

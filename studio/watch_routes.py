@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
+from studio.api_key import Scope, require_scope
 from studio.application import Studio
 from studio.errors import NotFound
 from studio.guard import App, Message, Receive, Scope, Send
@@ -45,7 +46,7 @@ def add_watch_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/monitor/give-back-memory")
     def give_back_memory(request: Request) -> JSONResponse:
-        person_of(request).require(Role.ADMIN)
+        check_admin(request)
         answer = studio.manager.give_back_memory(GIVE_BACK_SECONDS)
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
@@ -57,7 +58,18 @@ def check_reader(request: Request) -> None:
         Unauthenticated, Forbidden: they are neither at this machine nor an admin.
     """
     if not is_at_this_machine(request):
-        person_of(request).require(Role.ADMIN)
+        check_admin(request)
+
+
+def check_admin(request: Request) -> None:
+    """See that an admin asks, or a program with an admin's key that was made for this.
+
+    Raises:
+        Unauthenticated, Forbidden: it is somebody else.
+    """
+    person = person_of(request)
+    require_scope(person, Scope.WATCH)
+    person.require(Role.ADMIN)
 
 
 def is_at_this_machine(request: Request) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from fastapi import Request
 
 from studio import watch_routes
+from studio.api_key import Scope
 from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
@@ -25,6 +26,7 @@ from studio.watch.history import History
 from studio.watch.sampler import pace_between
 from studio.watch.watch import kind_of
 from tests.conftest import WAIT_SECONDS, OpenStudio, Serve
+from tests.people_tools import ADMIN, people_of
 from tests.watch_tools import Troubles
 
 BRIEF = Brief(subject="mug", color="red")
@@ -164,6 +166,29 @@ def test_only_this_machine_itself_and_admins_may_read(
     admin = Person(name="ada", roles=frozenset({Role.ADMIN}))
     monkeypatch.setattr(watch_routes, "person_of", lambda request: admin)
     watch_routes.check_reader(request)
+
+
+def test_a_prometheus_elsewhere_needs_a_key_of_an_admin_made_for_it(
+    studio: Studio, serve: Serve
+) -> None:
+    people_of(studio, mia="merchandiser")
+    address = serve(studio).address
+
+    def ask(key: str = "") -> int:
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.get(f"{address}/metrics", headers=headers).status_code
+
+    assert httpx.get(f"{address}/metrics").status_code == 200  # from this machine itself
+    assert ask() == 401
+    assert ask("vitrine-of-nobody") == 401
+    assert ask(studio.keys.create("mia", "watch", [Scope.WATCH])[1]) == 403
+    assert ask(studio.keys.create(ADMIN, "jobs", [Scope.JOBS_READ])[1]) == 403
+    key = studio.keys.create(ADMIN, "watch", [Scope.WATCH])[1]
+    assert ask(key) == 200
+    act = f"{address}/monitor/give-back-memory"
+    assert httpx.post(act).status_code == 401
+    assert httpx.post(act, headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
 def test_memory_is_given_back_between_two_steps_and_told(studio: Studio, serve: Serve) -> None:
