@@ -7,22 +7,16 @@ makes every request come from this machine, so one that was forwarded is judged 
 from __future__ import annotations
 
 import ipaddress
-import time
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
 
 from studio.api_key import Scope, require_scope
 from studio.application import Studio
+from studio.counting import Counting
 from studio.errors import NotFound
-from studio.guard import App, Message, Receive, Scope, Send
 from studio.person import Role
 from studio.who import person_of
-
-PAGE = "page"
-"""The route that everything of the page's own is counted under."""
 
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
@@ -80,45 +74,3 @@ def is_at_this_machine(request: Request) -> bool:
         return ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
         return False
-
-
-class Counting:
-    """ASGI middleware: counts requests, and the time until each answer begins.
-
-    Until it *begins*, since the page holds a stream open as long as its tab is.
-    """
-
-    def __init__(self, app: App, studio: Studio, routes: FastAPI) -> None:
-        self._app = app
-        self._metrics = studio.watch.metrics
-        self._is_on = studio.watch.is_on
-        self._own = routes
-        self._names: frozenset[str] | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._is_on:
-            await self._app(scope, receive, send)
-            return
-        began = time.perf_counter()
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                seconds = time.perf_counter() - began
-                route, method = self._route(scope), _method(str(scope["method"]))
-                self._metrics.request(route, method, int(message["status"]), seconds)
-            await send(message)
-
-        await self._app(scope, receive, counted)
-
-    def _route(self, scope: Scope) -> str:
-        """The route's pattern where it is one of ours, so that no address is a label."""
-        if self._names is None:
-            own: list[Any] = self._own.routes
-            self._names = frozenset(route.path for route in own if isinstance(route, APIRoute))
-        path = getattr(scope.get("route"), "path", None)
-        return path if path in self._names else PAGE
-
-
-def _method(method: str) -> str:
-    """A method that is known, as clients may send any word."""
-    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -116,6 +116,7 @@ FLOORS = {
         "batch_command",
         "bench",
         "cli",
+        "counting",
         "client",
         "create_routes",
         "doctor_command",

@@ -129,12 +129,18 @@ def test_looking_at_the_machine_costs_little_of_a_core_and_says_how_much(studio:
 
 def test_requests_are_counted_by_route_and_never_by_address(studio: Studio, serve: Serve) -> None:
     address = serve(studio).address
-    for path in ("/healthz", "/pictures/0123456789abcdef00.png", "/nowhere/at/all", "/"):
+    for path in (
+        "/healthz",
+        "/pictures/0123456789abcdef00.png",
+        "/nowhere/at/all",
+        "/",
+        "/api/v1/presets",
+    ):
         httpx.get(address + path)
     httpx.request("BREW", address + "/healthz")
     text = httpx.get(f"{address}/metrics").text
     routes = set(re.findall(r'vitrine_http_requests_total\{.*route="([^"]*)"', text))
-    assert {"/healthz", "/pictures/{image_id}.png", "page"} <= routes
+    assert {"/healthz", "/pictures/{image_id}.png", "/api/v1/presets", "page"} <= routes
     assert not any("0123456789abcdef" in route or "nowhere" in route for route in routes)
     assert 'method="BREW"' not in text
     assert re.search(r'requests_total\{code="200",method="GET",route="/healthz"\} 1', text)
