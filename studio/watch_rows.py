@@ -10,22 +10,24 @@ from collections.abc import Mapping
 
 from sqlite_utils import Database
 
+from studio.statements import count
 from studio.tables import Tables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """`jobs` by status, `queued` by service class, `images` by release state.
+    """`jobs` by status, `queued` by service class, `images` by release state, `reviews` open.
 
-    Unix seconds: `queued_since` when the job whose turn is next was queued, `held_since` when the
-    picture that waits longest for a review was drawn; `None` where nothing waits.
+    Unix seconds: `queued_since` when the job whose turn is next was queued, `review_since` when the
+    review that waits longest was opened; `None` where nothing waits.
     """
 
     jobs: Mapping[str, int]
     queued: Mapping[str, int]
     images: Mapping[str, int]
+    reviews: int
     queued_since: float | None
-    held_since: float | None
+    review_since: float | None
 
 
 class WatchRows(Tables):
@@ -50,14 +52,15 @@ class WatchRows(Tables):
                     " GROUP BY service_class",
                 ),
                 images=pairs(db, "SELECT release, COUNT(*) FROM images GROUP BY release"),
+                reviews=count(db, "SELECT COUNT(*) FROM reviews WHERE answer IS NULL"),
                 queued_since=first(
                     db,
                     "SELECT MAX(at) FROM events WHERE kind = 'queued' AND job_id = (SELECT id FROM"
                     " jobs WHERE status = 'queued' ORDER BY position LIMIT 1)",
                 ),
-                held_since=first(
+                review_since=first(
                     db,
-                    "SELECT created_at FROM images WHERE release = 'held' ORDER BY number LIMIT 1",
+                    "SELECT opened_at FROM reviews WHERE answer IS NULL ORDER BY number LIMIT 1",
                 ),
             )
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import hashlib
+import http.server
 import json
 import shutil
 import socket
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +34,11 @@ from studio.engine.kept_times import KeptTimes
 from studio.engine.model import Model, load_model
 from studio.engine.probe import agreement, box_outlines, clipped_share
 from studio.engine.step_times import StepTimes
+from studio.errors import BadModel, Unavailable
 from studio.kept_settings import keep_setting, kept_settings
 from studio.logs import logging_to
 from studio.model_choice import configured
+from studio.moderation.weights import ClassifierWeights
 from tests.conftest import WAIT_SECONDS, OpenStudio, Serve
 from tests.nvml_tools import fake_nvml
 from tests.tiny_models import write_sdxl
@@ -300,14 +306,53 @@ def test_a_port_that_another_program_holds_is_told(config: Config) -> None:
     assert "--port" in finding.remedy
 
 
-def test_a_missing_classifier_is_a_problem_where_pictures_must_be_screened(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "_version", lambda name: "")
+def test_a_missing_classifier_is_a_problem_where_pictures_must_be_screened(config: Config) -> None:
     closed = dataclasses.replace(config, model=draft_model_dir())
-    assert machine.classifier(closed).status is Status.GOOD
+    assert machine.classifier(closed).status is Status.WARNING
     gone = dataclasses.replace(config, model=config.model / "gone")
     assert machine.classifier(gone).status is Status.PROBLEM
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[str]:
+    """A server of this machine that hands out a file of weights; its address."""
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "weights.h5").write_bytes(b"weights")
+    handler = functools.partial(Quiet, directory=str(tmp_path / "public"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/weights.h5"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_weights_of_the_classifier_are_fetched_when_asked_and_only_the_right_ones(
+    config: Config, publisher: str, tmp_path: Path
+) -> None:
+    weights = ClassifierWeights(
+        path=tmp_path / "classifier" / "weights.h5",
+        sha256=hashlib.sha256(b"weights").hexdigest(),
+        num_bytes=7,
+        address=publisher,
+    )
+    finding = machine.classifier(config, weights)
+    assert finding.apply is not None
+    wrong = dataclasses.replace(weights, sha256="0" * 64)
+    with pytest.raises(BadModel, match="something else"):
+        machine.fetch(wrong)
+    assert not weights.path.exists()
+    with pytest.raises(Unavailable, match="could not be fetched"):
+        machine.fetch(dataclasses.replace(weights, address=f"{publisher}.gone"))
+    assert "Fetched 7 bytes" in finding.apply()
+    assert machine.classifier(config, weights).status is Status.GOOD
+    weights.path.write_bytes(b"others")
+    assert "not the ones expected" in machine.classifier(config, weights).cause
 
 
 def test_a_clock_that_was_never_set_or_ran_back_is_told(tmp_path: Path) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.metadata
 import shutil
 import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from studio.config import Config
+from studio.data_folder import storage_error, write_whole
 from studio.doctor.finding import Finding, Status
 from studio.doctor.running import Running
 from studio.engine.layout import check_folder, folder_digest
-from studio.errors import StudioError
+from studio.errors import BadModel, StudioError, Unavailable
+from studio.moderation.weights import ClassifierWeights, classifier_weights
 from studio.telemetry import Telemetry
 from studio.weights import read_header
 
@@ -22,7 +27,8 @@ MAX_CLOCK_SECONDS = 60.0
 FIRST_YEAR = 1_767_225_600.0
 """The beginning of 2026: a clock before it was never set."""
 
-CLASSIFIER = "opennsfw2"
+FETCH_SECONDS = 60.0
+MAX_WEIGHTS_BYTES = 200 * 2**20
 
 
 def machine_findings(config: Config, running: Running) -> Iterable[Finding]:
@@ -195,31 +201,67 @@ def port(config: Config, running: Running) -> Finding:
     return Finding(check="port", status=Status.GOOD, cause=words)
 
 
-def classifier(config: Config) -> Finding:
-    """Whether what screens pictures is there, where pictures must be screened."""
+def classifier(config: Config, weights: ClassifierWeights | None = None) -> Finding:
+    """Whether the weights of what screens pictures are there, and the ones expected."""
     try:
         is_needed = not check_folder(config.model).is_closed_world
     except StudioError:
         is_needed = True
-    version = _version(CLASSIFIER)
-    figures = {"needed": is_needed, CLASSIFIER: version}
-    if version:
-        words = f"{CLASSIFIER} {version} is installed."
-        return Finding(check="classifier", status=Status.GOOD, cause=words, figures=figures)
-    if not is_needed:
+    try:
+        weights = weights or classifier_weights(config)
+        weights.check()
+    except StudioError as error:
+        is_missing = weights is not None and not weights.is_installed
+        words = str(error)
+        if is_missing and not is_needed:
+            words += " The model served paints only what it was trained on."
+        can_fetch = weights is not None and weights.address is not None
         return Finding(
             check="classifier",
-            status=Status.GOOD,
-            cause="None is installed, and the model served paints only what it was trained on.",
-            figures=figures,
+            status=Status.PROBLEM if is_needed or not is_missing else Status.WARNING,
+            cause=words,
+            figures={
+                "needed": is_needed,
+                "path": str(weights.path) if weights else "",
+                "sha256": weights.sha256 if weights else "",
+                "address": (weights.address or "") if weights else "",
+            },
+            remedy="Fetch them; until then pictures that must be screened wait for a reviewer."
+            if can_fetch
+            else "Put your own weights there, or mend the moderation policy.",
+            apply=functools.partial(fetch, weights) if weights is not None and can_fetch else None,
         )
-    return Finding(
-        check="classifier",
-        status=Status.PROBLEM,
-        cause="None is installed, so every picture waits for a reviewer.",
-        figures=figures,
-        remedy="See docs/runbook/classifier-absent.md.",
-    )
+    words = f"The classifier's weights are the ones expected ({weights.sha256[:12]})."
+    figures = {"needed": is_needed, "path": str(weights.path), "sha256": weights.sha256}
+    return Finding(check="classifier", status=Status.GOOD, cause=words, figures=figures)
+
+
+def fetch(weights: ClassifierWeights) -> str:
+    """Download the classifier's weights to their place, whole and checked, or not at all.
+
+    Raises:
+        Unavailable: they could not be fetched.
+        BadModel: what came is something else.
+        StorageFull, BadDataFolder: they cannot be written.
+    """
+    assert weights.address is not None
+    try:
+        with urllib.request.urlopen(weights.address, timeout=FETCH_SECONDS) as answer:
+            content = answer.read(MAX_WEIGHTS_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{weights.address} could not be fetched ({error}).") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != weights.sha256:
+        raise BadModel(
+            f"What came from {weights.address} is something else ({digest[:12]} and not "
+            f"{weights.sha256[:12]}): nothing was kept."
+        )
+    try:
+        weights.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(weights.path, content)
+    except OSError as error:
+        raise storage_error(error, weights.path.parent) from error
+    return f"Fetched {len(content):,} bytes to {weights.path}: start the studio again."
 
 
 def clock(folder: Path, now: Callable[[], float] = time.time) -> Finding:

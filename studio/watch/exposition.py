@@ -87,10 +87,11 @@ def _of_rows(state: Present) -> Iterator[Family]:
         labels=("release",),
         samples=[((each,), counts.images.get(each, 0)) for each in Release],
     )
+    yield _one("vitrine_reviews_open", "Cases that wait for a reviewer.", counts.reviews)
     yield _one(
         "vitrine_review_oldest_seconds",
-        "How long the picture that waits longest for a reviewer has waited; 0 where none waits.",
-        0 if counts.held_since is None else max(0.0, now - counts.held_since),
+        "How long the case that waits longest for a reviewer has waited; 0 where none waits.",
+        0 if counts.review_since is None else max(0.0, now - counts.review_since),
     )
     yield _one(
         "vitrine_screening_required",
