@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
-from starlette.routing import compile_path
+from starlette.routing import Mount, compile_path
 
 from studio.access import own_paths
 from studio.application import Studio
@@ -59,8 +59,12 @@ Patterns = Mapping[str, Sequence[tuple[re.Pattern[str], str]]]
 
 def _patterns(app: FastAPI) -> Patterns:
     """The routes of `app` by the first part of their path, the more particular first."""
+    paths = set(own_paths(app))
+    for route in app.routes:  # the API is an app of its own; Gradio, mounted at "", is the page
+        if isinstance(route, Mount) and route.path and isinstance(route.app, FastAPI):
+            paths |= {route.path + path for path in own_paths(route.app)}
     found: dict[str, list[tuple[re.Pattern[str], str]]] = {}
-    for path in sorted(set(own_paths(app)), key=lambda path: (":path}" in path, "{" in path, path)):
+    for path in sorted(paths, key=lambda path: (":path}" in path, "{" in path, path)):
         if path != "/":  # the page's own
             found.setdefault(_first(path), []).append((compile_path(path)[0], path))
     return found
