@@ -39,6 +39,8 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "max_num_images": 6,
         "max_pictures_per_day": 200,
         "min_free_bytes": 7,
+        "classifier_weights": Path("/tmp/weights.h5"),
+        "moderation_policy": Path("/tmp/policy.toml"),
         "watch_seconds": 8,
         "temperature_limit": 80,
         "traces": "spans.jsonl",
