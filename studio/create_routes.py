@@ -18,7 +18,8 @@ from PIL import Image
 from studio.application import Studio
 from studio.brief import Brief
 from studio.control import control_settings
-from studio.errors import BadInput, NotFound
+from studio.errors import BadInput, Conflict, NotFound
+from studio.job import JobStatus
 from studio.person import Role
 from studio.sketch import is_blank, is_line_drawing, outlines, read_picture
 from studio.who import person_of
@@ -62,7 +63,11 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/drafts/{job_id}.png")
     async def draft(job_id: str, request: Request) -> Response:
-        """Answers when the draft is drawn; 204 when it never will be, or not soon."""
+        """Answers when the draft is drawn; 204 when it never will be, or not soon.
+
+        Raises:
+            Conflict: it was drawn and may not be seen, or it could not be drawn.
+        """
         owner = person_of(request).name
         deadline = time.monotonic() + DRAFT_WAIT_SECONDS
         headers = {"Cache-Control": "no-store"}
@@ -70,6 +75,8 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
             job, content = await run_in_threadpool(studio.drafts.look, job_id, owner)
             if content is not None:
                 return Response(content, media_type="image/png", headers=headers)
+            if job.status is JobStatus.FAILED:
+                raise Conflict(job.error or "The draft failed: change the brief, and try again.")
             if not job.status.is_active:
                 break
             await asyncio.sleep(DRAFT_POLL_SECONDS)

@@ -205,27 +205,34 @@ def test_a_bad_file_is_one_sentence_and_the_canvas_stays(
     expect(page.locator(".v-pad-message")).to_be_hidden()
 
 
+def shown_draft(page: Page, after: str = "") -> str:
+    """Wait for a draft that is on the page, another than `after`; its job."""
+    page.wait_for_function(
+        "(after) => { const d = document.querySelector('#draft'), i = d.querySelector('img');"
+        " return (d.dataset.shownJob ?? '') !== after && i?.naturalWidth === 64 && !i.hidden; }",
+        arg=after,
+    )
+    return str(page.locator("#draft").get_attribute("data-shown-job"))
+
+
 def test_a_draft_follows_typing_and_strokes_and_generate_draws_it_in_full(
     served: Served, new_page: NewPage
 ) -> None:
     page = new_page(served.address)
     before = len(served.studio.jobs())
     page.locator("#field-live input").check()
-    draft = page.locator("#draft img.v-picture")
-    expect(draft).to_be_visible()
-    first = page.locator("#draft").get_attribute("data-shown-job")
+    first = shown_draft(page)
     page.locator("#field-notes textarea").press_sequentially("at dawn")
-    expect(page.locator("#draft")).not_to_have_attribute("data-shown-job", first or "")
-    second = page.locator("#draft").get_attribute("data-shown-job")
+    second = shown_draft(page, first)
     draw(page)
-    expect(page.locator("#draft")).not_to_have_attribute("data-shown-job", second or "")
-    assert page.locator("#draft figure").count() == 1
+    third = shown_draft(page, second)
+    assert len({first, second, third}) == 3
     assert len(served.studio.jobs()) == before
-    expect(draft).to_be_visible()
+    expect(page.locator("#result")).to_be_hidden()
 
     page.click("#generate")
     expect(page.locator("#result img.v-picture")).to_be_visible()
-    expect(draft).to_be_hidden()
+    expect(page.locator("#draft img.v-picture")).to_be_hidden()
     job = served.studio.jobs()[0]
     assert job.brief.notes == "at dawn"
     assert job.request.control is not None

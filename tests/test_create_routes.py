@@ -84,3 +84,11 @@ def test_a_draft_is_answered_when_it_is_drawn_and_one_superseded_at_once(served:
     answer = httpx.get(f"{served.address}/drafts/{second.id}.png", timeout=30)
     assert answer.headers["content-type"] == "image/png"
     assert Image.open(io.BytesIO(answer.content)).size == (64, 64)
+
+
+def test_a_draft_that_may_not_be_seen_says_so(served: Served) -> None:
+    draft = served.studio.drafts.begin(Brief(subject="mug"), OWNER)
+    served.studio._store.mark_failed(draft.id, "This draft is held back.")
+    answer = httpx.get(f"{served.address}/drafts/{draft.id}.png")
+    assert answer.status_code == 409
+    assert answer.json()["error"] == "This draft is held back."

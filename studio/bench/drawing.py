@@ -108,7 +108,7 @@ def _haste(studio: Studio, page: Page) -> Report:
     notes = page.locator("#field-notes textarea")
     for number in range(10):
         notes.press_sequentially(f" {number}")
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(450)
     page.wait_for_function(_IS_NEW, arg=before, timeout=WAIT_MS)
     page.wait_for_timeout(1500)
     return {

@@ -5,6 +5,7 @@
 const PAUSE_MS = 250; // after the last key
 const TEXTS = ["subject", "material", "color", "scene", "notes"];
 
+const root = document.querySelector("#draft");
 let shown = "", waiting = 0, fetching = null;
 const isLive = () => document.querySelector("#field-live input")?.checked;
 const text = (name) => document.querySelector(`#field-${name} :is(input, textarea)`)?.value ?? "";
@@ -44,16 +45,20 @@ async function follow(figure) {
   fetching = new AbortController();
   try {
     const answer = await fetch(`/drafts/${job}.png`, { signal: fetching.signal });
+    if (answer.status === 409) {
+      const note = root.querySelector(`figure[data-job="${job}"] .v-note`);
+      if (note) note.textContent = (await answer.json()).error;
+    }
     if (answer.status !== 200) return;
     const picture = URL.createObjectURL(await answer.blob());
-    const current = element.querySelector("figure");
+    const current = root.querySelector("figure");
     if (current?.dataset.job !== job) return;
     if (shown) URL.revokeObjectURL(shown);
     shown = picture;
     show(current);
     await current.querySelector("img").decode();
-    element.dataset.shownJob = job;
-    element.dataset.shownAt = performance.now();
+    root.dataset.shownJob = job;
+    root.dataset.shownAt = performance.now();
   } catch { /* a newer draft took its place */ }
 }
 function show(figure) {
@@ -62,16 +67,17 @@ function show(figure) {
   image.hidden = !shown;
 }
 
+// Gradio puts new HTML into the old elements where it can: then only attributes change.
 let job = "";
 new MutationObserver(() => {
-  const figure = element.querySelector("figure");
+  const figure = root.querySelector("figure");
   if (!figure) { job = ""; return; }
-  if (!figure.querySelector("img[src]")) show(figure);
+  if (shown && !figure.querySelector("img[src]")) show(figure);
   if (figure.dataset.job && figure.dataset.job !== job) {
     job = figure.dataset.job;
     follow(figure);
   }
-}).observe(element, { subtree: true, childList: true });
+}).observe(root, { subtree: true, childList: true, attributeFilter: ["data-job", "src", "hidden"] });
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-act]");

@@ -131,14 +131,14 @@ def saved_brief(studio: Studio, saved: object) -> Brief:
     )
 
 
-def size_choices(studio: Studio) -> list[tuple[str, str]]:
+def size_choices(studio: Studio, language: str = "en") -> list[tuple[str, str]]:
     """Label and name of every size on offer, the model's default first, marketplaces last."""
     default = studio.card.default_size
     offered = []
     for preset, height, width in studio.presets.sizes_for(studio.card):
         shown = preset.export.replace("x", " × ") or f"{width} × {height}"
         rank = 2 if preset.export else int((height, width) != default)
-        offered.append((f"{preset.en} {shown}", preset.id, rank, (height, width)))
+        offered.append((f"{preset.of(language)} {shown}", preset.id, rank, (height, width)))
     if default not in [size for _, _, rank, size in offered if rank < 2]:
         height, width = default
         offered.append((f"{width} × {height}", f"{width}x{height}", 0, default))

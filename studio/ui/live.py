@@ -29,7 +29,7 @@ from studio.ui.draft_view import (
     overlaid,
     with_seed,
 )
-from studio.ui.form import VARIED, Form
+from studio.ui.form import VARIED, Form, size_choices
 from studio.ui.progress import ProgressPanel, act, render_progress
 from studio.ui.prompt import render_message, render_prompt
 from studio.ui.recent import RecentPanel, render_recent
@@ -254,6 +254,7 @@ def speak_form(panel: LivePanel, studio: Studio, say: Say) -> Updates:
         fields["category"]: [("—", ""), *named(presets.categories, say.language)],
         fields["shot"]: [("—", ""), *named(presets.shots, say.language)],
         fields["negative_presets"]: named(presets.negatives, say.language),
+        fields["size"]: size_choices(studio, say.language),
     }
     for name in VARIED:
         lists[panel.form.vary[name]] = offered(getattr(known, name))
