@@ -21,6 +21,7 @@ from studio.engine.gaussian import gaussian_model
 from studio.errors import BadInput, GenerationFailed
 from studio.evaluate.briefs import Settings, Task, brief_of, choose, tasks_of
 from studio.evaluate.classifier import Classifier, load_classifier
+from studio.evaluate.command import shipped_classifier
 from studio.evaluate.ground import Ground
 from studio.evaluate.match import confusion, match, worst
 from studio.evaluate.measure import Extent, compare, draw_briefs, draw_tasks, evaluate
@@ -29,7 +30,7 @@ from studio.evaluate.painter import Painter
 from studio.evaluate.prompts import experiment
 from studio.evaluate.readings import Readings, mask_overlap
 from studio.evaluate.reference import Reference
-from studio.evaluate.renders import Labels, classes_of, read_renders, split
+from studio.evaluate.renders import Labels, read_renders, split, words_of
 from studio.evaluate.training import Plan, train
 from studio.presets import FIELDS, load_presets
 from studio.request import Request
@@ -91,7 +92,7 @@ def reference(ground: Ground) -> Reference:
 
 def test_words_are_found_in_the_descriptions(world: Path) -> None:
     renders = read_renders(world)
-    assert classes_of(renders) == WORDS
+    assert words_of([one.labels for one in renders]) == WORDS
     learned, held_out = split(renders)
     assert {one.labels for one in held_out} == set(HELD_OUT)
     assert not {one.labels for one in learned} & set(HELD_OUT)
@@ -131,7 +132,7 @@ def test_the_classifier_reads_renders_that_it_never_saw_and_says_how_often(
     pixels, mask = paint(HELD_OUT[0], 77)
     readings = classifier.read([pixels])
     assert readings.labels[0].color == HELD_OUT[0].color
-    assert readings.features.shape == (1, 128)
+    assert readings.features.shape == (1, 192)
     small = np.asarray(
         Image.fromarray(mask).resize((MASK_SIDE, MASK_SIDE), Image.Resampling.NEAREST)
     )
@@ -150,6 +151,23 @@ def test_a_saved_classifier_reads_as_it_did_and_keeps_its_reference(
     assert again.reference is not None
     assert again.reference.to_dict() == reference(ground).to_dict()
     assert (tmp_path / "again.safetensors").stat().st_size < 4 * 2**20
+
+
+def test_a_world_of_fewer_words_is_not_asked_about_others(classifier: Classifier) -> None:
+    pictures = [paint(labels, 5)[0] for labels in combinations()]
+    only_red = dataclasses.replace(classifier, among=WORDS | {"color": ("red",)})
+    assert {one.color for one in classifier.read(pictures).labels} == {"blue", "red"}
+    assert {one.color for one in only_red.read(pictures).labels} == {"red"}
+
+
+def test_the_classifier_that_ships_is_small_and_asks_for_words_of_the_page() -> None:
+    shipped = load_classifier(shipped_classifier())
+    assert shipped_classifier().stat().st_size < 4 * 2**20
+    assert shipped.reference is not None
+    assert shipped.reference.num > 100
+    for labels in shipped.reference.combinations:
+        assert brief_of(labels, PRESETS, 1)
+    assert all(0 < one.value <= 1 for one in shipped.reference.ceiling.values())
 
 
 def test_a_file_that_is_no_classifier_is_one_sentence(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ def test_as_many_held_out_renders_as_pictures_say_what_no_difference_reads_as() 
     assert near.renders is not None
     assert abs(near.value - near.renders) < 0.5
     assert far.value > 10
-    assert distance(other, fit(renders), renders[:80], 0).renders is None
+    assert distance(other, fit(renders), None, 0).renders is None
+    few = distance(other, fit(renders), renders[:80], 0)
+    assert (few.num_drawn, few.num_reference, few.is_enough) == (40, 40, True)
+    assert not distance(other[:4], fit(renders), renders, 0).is_enough
 
 
 def test_a_line_within_three_pixels_is_followed_and_one_beyond_is_not() -> None:

@@ -15,7 +15,7 @@ from studio.evaluate.hand_sketches import (
     straight,
 )
 from studio.evaluate.renders import Labels
-from studio.evaluate.sketch_test import hand_sketches
+from studio.evaluate.sketched import hand_sketches
 from studio.presets import load_presets
 
 PRESETS = load_presets()

@@ -41,24 +41,36 @@ def _tell_nobody(num: int) -> None:
 class Classifier:
     """`classes` are the ids of each field, in the order of the network's answers.
 
-    `reference` is what held-out renders gave; `made` says how it was trained, for people.
+    `reference` is what held-out renders gave; `made` says how it was trained, for people. Answers
+    are of the words in `among`, by field, where that is given: a world that has five materials is
+    not asked about eight.
     """
 
     net: AttributeNet
     classes: Mapping[str, tuple[str, ...]]
     reference: Reference | None = None
     made: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    among: Mapping[str, tuple[str, ...]] | None = None
 
     @torch.inference_mode()
     def read(self, pictures: Sequence[Pixels], tell: Tell = _tell_nobody) -> Readings:
-        """Read pictures of any size, each resized to a square; `tell` hears how many are done."""
+        """Read pictures of any size, each resized to a square; `tell` hears how many are done.
+
+        A picture and its mirror image are asked together what they show.
+        """
         labels: list[Labels] = []
         features, masks = [], []
         self.net.eval()
         for start in range(0, len(pictures), BATCH_SIZE):
             batch = pictures[start : start + BATCH_SIZE]
-            output = self.net(to_tensor([squared(one) for one in batch]))
-            best = [output.logits[field].argmax(dim=1).tolist() for field in FIELDS]
+            tensor = to_tensor([squared(one) for one in batch])
+            output, mirrored = self.net(tensor), self.net(tensor.flip(3))
+            best = [
+                (output.logits[field] + mirrored.logits[field] + self._allowed(field))
+                .argmax(dim=1)
+                .tolist()
+                for field in FIELDS
+            ]
             labels += [
                 Labels(*(self.classes[field][i] for field, i in zip(FIELDS, one, strict=True)))
                 for one in zip(*best, strict=True)
@@ -67,6 +79,11 @@ class Classifier:
             masks.append((output.mask > 0).numpy())
             tell(len(batch))
         return Readings(tuple(labels), np.concatenate(features), np.concatenate(masks))
+
+    def _allowed(self, field: str) -> torch.Tensor:
+        """Zero for the words that may be answered, minus infinity for the others."""
+        words = self.classes[field] if self.among is None else self.among[field]
+        return torch.tensor([0.0 if id in words else -torch.inf for id in self.classes[field]])
 
     def save(self, path: Path) -> None:
         """Write everything to one file; weights in half precision."""

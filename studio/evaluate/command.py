@@ -185,7 +185,8 @@ def _classifier(options: argparse.Namespace) -> None:
             "them with --training and --renders."
         )
     out = Path(getattr(options, "out", None) or shipped_classifier()).expanduser()
-    with _bars("training", 0) as tell:
+    num_steps = plan.num_epochs * max(1, len(training) // plan.batch_size)
+    with _bars("training", num_steps) as tell:
         trained = train(training, held_out, plan, lambda step, num_steps, loss: tell(1))
     trained.save(out)
     assert trained.reference is not None
@@ -258,7 +259,7 @@ def _bars(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr."""
     from tqdm import tqdm
 
-    with tqdm(total=total or None, desc=label, unit="", leave=False) as bar:
+    with tqdm(total=total, desc=label, unit="", leave=False) as bar:
 
         def tell(num: int) -> None:
             bar.update(num)

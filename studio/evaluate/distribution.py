@@ -17,19 +17,23 @@ import numpy.typing as npt
 from studio.evaluate.frechet import Gaussian, fit, frechet_distance
 
 NAME = "FID on Vitrine attribute features"
+MIN_HELD_OUT = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """`value` is of the drawn pictures, `renders` of as many held-out renders, if there are enough.
+    """`value` is of the drawn pictures, `renders` of as many held-out renders, if there are any.
 
-    `num_drawn` and `num_reference` say on how many pictures both stand.
+    `num_drawn` and `num_reference` say on how many pictures both stand. With fewer of either than
+    there are features, `is_enough` is false: a covariance has then directions that no picture
+    showed, and the figure tells next to nothing.
     """
 
     value: float
     renders: float | None
     num_drawn: int
     num_reference: int
+    is_enough: bool
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -38,6 +42,7 @@ class Distance:
             "renders": None if self.renders is None else round(self.renders, 3),
             "num_drawn": self.num_drawn,
             "num_reference": self.num_reference,
+            "is_enough": self.is_enough,
         }
 
 
@@ -49,13 +54,20 @@ def distance(
 ) -> Distance:
     """Of features `drawn` `[N, D]` to those of held-out renders.
 
-    Where `held_out` `[M, D]` holds more than twice as many, N of them stand in for a perfect model,
-    and both are held against the rest; else `reference` is all there is to hold against.
+    Some of `held_out` `[M, D]`, as many as are drawn or at most half, stand in for a perfect model:
+    both are held against the rest, in equal numbers. Without them `reference` is what to hold
+    against.
     """
-    num = len(drawn)
-    if held_out is None or len(held_out) <= 2 * num:
-        return Distance(frechet_distance(fit(drawn), reference), None, num, reference.num)
-    order = np.random.default_rng(seed).permutation(len(held_out))
-    rest = fit(held_out[order[num:]])
-    perfect = frechet_distance(fit(held_out[order[:num]]), rest)
-    return Distance(frechet_distance(fit(drawn), rest), perfect, num, rest.num)
+    rest, perfect, num = reference, None, len(drawn)
+    if held_out is not None and len(held_out) >= MIN_HELD_OUT:
+        num = min(num, len(held_out) // 2)
+        order = np.random.default_rng(seed).permutation(len(held_out))
+        rest = fit(held_out[order[num:]])
+        perfect = frechet_distance(fit(held_out[order[:num]]), rest)
+    return Distance(
+        value=frechet_distance(fit(drawn[:num]), rest),
+        renders=perfect,
+        num_drawn=num,
+        num_reference=rest.num,
+        is_enough=min(num, rest.num) > drawn.shape[1],
+    )

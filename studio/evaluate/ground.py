@@ -19,7 +19,7 @@ from studio.evaluate.classifier import Classifier, Tell, load_classifier
 from studio.evaluate.memorizing import thumbnails
 from studio.evaluate.readings import Readings
 from studio.evaluate.reference import Reference, reference_of
-from studio.evaluate.renders import Render, classes_of, read_renders, split
+from studio.evaluate.renders import Render, read_renders, split, words_of
 from studio.presets import FIELDS, Presets, load_presets
 
 Bars = Callable[[str, int], contextlib.AbstractContextManager[Tell]]
@@ -73,6 +73,8 @@ class Ground:
         if renders is not None:
             held_out = held_out_of(read_renders(renders))
             _check_words(held_out, classifier)
+            words = words_of([one.labels for one in held_out])
+            classifier = dataclasses.replace(classifier, among=words)
             with bars("held-out renders", len(held_out)) as tell:
                 readings = classifier.read([one.pixels() for one in held_out], tell)
             reference = reference_of(held_out, readings)
@@ -81,6 +83,7 @@ class Ground:
                 f"The classifier {classifier_path} brings no reference: give held-out renders with "
                 "--renders."
             )
+        classifier = dataclasses.replace(classifier, among=words_of(reference.combinations))
         if training is not None:
             learned = _learned(read_renders(training), classifier, bars)
         return cls(
@@ -94,16 +97,15 @@ class Ground:
 
 
 def held_out_of(renders: Sequence[Render]) -> list[Render]:
-    """Those that say they are held out; all of them where none says so, or not."""
-    held_out = split(renders)[1]
-    chosen = held_out if any(one.is_held_out is not None for one in renders) else list(renders)
+    """All but those that say they are not: a folder given as held out need not say so."""
+    chosen = [one for one in renders if one.is_held_out is not False]
     if len(chosen) < 2:
         raise BadInput("There are fewer than two held-out renders: render more of them.")
     return chosen
 
 
 def _check_words(renders: Sequence[Render], classifier: Classifier) -> None:
-    shown = classes_of(renders)
+    shown = words_of([one.labels for one in renders])
     for field in FIELDS:
         if unknown := sorted(set(shown[field]) - set(classifier.classes[field])):
             raise BadInput(

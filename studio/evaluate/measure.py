@@ -21,7 +21,8 @@ from studio.evaluate.match import MATCHED, confusion, match
 from studio.evaluate.memorizing import nearest, nearest_test, thumbnails
 from studio.evaluate.painter import Painter
 from studio.evaluate.readings import Readings
-from studio.evaluate.sketch_test import (
+from studio.evaluate.renders import Labels
+from studio.evaluate.sketched import (
     KIND,
     Sketched,
     by_sort,
@@ -53,7 +54,7 @@ class Drawn:
     readings: Readings
 
     @property
-    def wanted(self) -> list[Any]:
+    def wanted(self) -> list[Labels]:
         return [task.labels for task in self.tasks]
 
 

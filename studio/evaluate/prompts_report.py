@@ -46,7 +46,7 @@ def build_sheet(result: Experiment) -> Image.Image:
             pictures.append(drawn.pictures[index])
             pairs = zip(drawn.tasks[index].labels, drawn.readings.labels[index], strict=True)
             lines = [(way, False)]
-            lines += [(a if a == b else f"{a} → {b}", a != b) for a, b in pairs]
+            lines += [(a if a == b else f"{a}, seen {b}", a != b) for a, b in pairs]
             captions.append(
                 [*lines, (result.texts[index].text if drawn is result.free else "", False)]
             )

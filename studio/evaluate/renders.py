@@ -87,11 +87,10 @@ def split(renders: Sequence[Render]) -> tuple[list[Render], list[Render]]:
     return learned, [one for one in renders if one.is_held_out]
 
 
-def classes_of(renders: Sequence[Render]) -> dict[str, tuple[str, ...]]:
-    """The ids of each field that the renders show, in alphabetical order."""
+def words_of(labels: Sequence[Labels]) -> dict[str, tuple[str, ...]]:
+    """The ids of each field among `labels`, in alphabetical order."""
     return {
-        field: tuple(sorted({render.labels[index] for render in renders}))
-        for index, field in enumerate(FIELDS)
+        field: tuple(sorted({one[index] for one in labels})) for index, field in enumerate(FIELDS)
     }
 
 

@@ -28,22 +28,21 @@ def rows(figures: Figures) -> Iterator[Row]:
         label = "all four right" if name == "all" else f"{name} right"
         against = f"ceiling {percent(one['ceiling'])}, of it {percent(one['of_ceiling'])}"
         yield label, percent(one), against
-    for name, label in (("swatch", "swatch"), ("rendered", "renders of that colour")):
+    for name, label in (("swatch", "swatch"), ("rendered", "colour in renders")):
         if name in figures["color_error"]:
             one = figures["color_error"][name]
             renders = f"renders themselves {one['renders']}"
-            yield f"colour error, median ΔE2000 to the {label}", interval(one, 1), renders
+            yield f"median CIEDE2000 to the {label}", interval(one, 1), renders
     apart = figures["distance"]
-    perfect = apart["renders"]
-    yield (
-        apart["name"],
-        f"{apart['value']:.2f}",
-        "" if perfect is None else f"as many renders {perfect:.2f}",
-    )
+    notes = [] if apart["renders"] is None else [f"as many renders {apart['renders']:.2f}"]
+    if not apart["is_enough"]:
+        notes.append("too few pictures to tell")
+    yield apart["name"], f"{apart['value']:.2f}", "; ".join(notes)
     yield from _memorizing_rows(figures["memorizing"])
     yield from _sketch_rows(figures["sketches"])
     for name, one in figures.get("comparison", {}).get("difference", {}).items():
-        yield f"difference, {name}", percent(one), "ours minus theirs, same seeds"
+        label = "all four" if name == "all" else name
+        yield f"difference in {label}", percent(one), "ours minus theirs, same seeds"
 
 
 def _memorizing_rows(memorizing: Figures) -> Iterator[Row]:
@@ -89,7 +88,7 @@ def head(figures: Figures) -> str:
     """One line that says what was measured."""
     model = figures["model"]
     return (
-        f"{model['name']} {model['version']}, {model['width']} × {model['height']}, "
+        f"{model['name']} {model['version']}, {model['width']}x{model['height']}, "
         f"{model['num_steps']} steps of {model['sampler']}, guidance {model['guidance_scale']:g}, "
         f"{model['backend']} {model['precision']}; {figures['num_briefs']} briefs, "
         f"seed {figures['seed']}"

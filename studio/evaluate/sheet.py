@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from studio.evaluate.match import worst
 from studio.evaluate.measure import Drawn, Evaluation, Pair
 from studio.evaluate.report import Row, head, rows
-from studio.evaluate.sketch_test import Sketched
+from studio.evaluate.sketched import Sketched
 from studio.events import Pixels
 from studio.presets import FIELDS
 
@@ -93,7 +93,7 @@ def _failures(drawn: Drawn) -> Section:
     note = f"{num_failed} of {len(drawn.tasks)} pictures miss a field; most fields wrong first."
     captions = [
         [
-            (asked if asked == seen else f"{asked} → {seen}", asked != seen)
+            (asked if asked == seen else f"{asked}, seen {seen}", asked != seen)
             for asked, seen in zip(
                 drawn.tasks[index].labels, drawn.readings.labels[index], strict=True
             )

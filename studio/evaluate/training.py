@@ -19,15 +19,16 @@ from studio.errors import BadInput
 from studio.evaluate.classifier import Classifier, squared
 from studio.evaluate.network import MASK_SIDE, SIDE, AttributeNet
 from studio.evaluate.reference import reference_of
-from studio.evaluate.renders import Render, classes_of
+from studio.evaluate.renders import Render, words_of
 from studio.presets import FIELDS
 
 SOFT_SIDES = (SIDE, SIDE, SIDE * 3 // 4, SIDE // 2)
 LIGHT = 0.06
-ZOOM, SHIFT = 0.12, 0.06
+ZOOM, SHIFT = 0.25, 0.08
 MASK_WEIGHT = 1.0
+INSIDE = 0.6
 WEIGHT_DECAY = 0.02
-SMOOTHING = 0.02
+SMOOTHING = 0.05
 
 Progress = Callable[[int, int, float], None]
 
@@ -69,8 +70,9 @@ def train(
     Raises:
         BadInput: the held-out renders show something that the others do not.
     """
-    classes = classes_of(training)
-    for field, ids in classes_of(held_out).items():
+    classes = words_of([one.labels for one in training])
+    words = words_of([one.labels for one in held_out])
+    for field, ids in words.items():
         if unknown := sorted(set(ids) - set(classes[field])):
             raise BadInput(
                 f"The held-out renders show the {field} {unknown[0]!r}, which no training render "
@@ -87,7 +89,8 @@ def train(
         **dataclasses.asdict(plan),
     }
     classifier = Classifier(net=net.eval(), classes=classes, made=made)
-    readings = classifier.read([render.pixels() for render in held_out])
+    asked = dataclasses.replace(classifier, among=words)
+    readings = asked.read([render.pixels() for render in held_out])
     return dataclasses.replace(classifier, reference=reference_of(held_out, readings))
 
 
@@ -152,7 +155,19 @@ def _loss(
     if bool(has_mask.any()):
         found, true = output.mask[has_mask].float(), masks[has_mask]
         loss = loss + MASK_WEIGHT * nn.functional.binary_cross_entropy_with_logits(found, true)
+        loss = loss + _grain_loss(output.grain[has_mask], true, examples, batch[has_mask])
     return loss
+
+
+def _grain_loss(grain: Tensor, masks: Tensor, examples: Examples, batch: Tensor) -> Tensor:
+    """Every place of the product by itself must tell its material."""
+    is_product = nn.functional.avg_pool2d(masks[:, None], 2)[:, 0] > INSIDE
+    places = grain.permute(0, 2, 3, 1)[is_product].float()
+    told = examples.labels[batch, FIELDS.index("material")]
+    each = told[:, None, None].expand(is_product.shape)[is_product]
+    if not len(each):
+        return grain.sum() * 0
+    return nn.functional.cross_entropy(places, each, label_smoothing=SMOOTHING)
 
 
 def vary(pictures: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
