@@ -212,7 +212,8 @@ class World:
     props_seed: int
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        ids = (self.subject, self.material, self.color, self.scene)
+        return asdict(self) | {"held_out": is_held_out(*ids)}
 
 
 def is_held_out(subject: str, material: str, color: str, scene: str) -> bool:
