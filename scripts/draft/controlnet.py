@@ -84,10 +84,11 @@ def first_controlnet(teacher: Teacher, folder: Path) -> ControlNetModel:
 
 def new_controlnet(teacher: Teacher) -> ControlNetModel:
     """The first half of the UNet, with its weights and without attention."""
+    widths = model.CONTROLNET["conditioning_embedding_out_channels"]
     config = model.CONTROLNET | {
         "in_channels": teacher.unet.config.in_channels,
         # One halving less for an eightfold autoencoder.
-        "conditioning_embedding_out_channels": (16, 32, 64, 96, 128)[: 3 + teacher.fold // 8],
+        "conditioning_embedding_out_channels": widths[: 3 + teacher.fold // 8],
     }
     net = ControlNetModel(**config)
     mine, known = net.state_dict(), teacher.unet.state_dict()

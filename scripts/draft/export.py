@@ -28,8 +28,9 @@ CARD: dict[str, Any] = {
     "closed_world": True,
     "default_size": [256, 256],
     "sizes": [[256, 256], [320, 256], [256, 320]],
-    "default_num_steps": 20,
+    "default_num_steps": 10,
     "default_guidance_scale": 2.5,
+    "default_sampler": "unipc",
     "license": "Apache-2.0",
 }
 

@@ -130,7 +130,7 @@ CONTROLNET: dict[str, Any] = {
     "attention_head_dim": 1,
     "norm_num_groups": UNET["norm_num_groups"],
     "cross_attention_dim": UNET["cross_attention_dim"],
-    "conditioning_embedding_out_channels": (16, 32, 64, 96, 128),  # halved four times
+    "conditioning_embedding_out_channels": (16, 16, 32, 48, 64),  # halved four times
 }
 
 

@@ -43,17 +43,20 @@ def handbag(s: Shape, material: str) -> list[Part]:
 
 def shoe(s: Shape, material: str) -> list[Part]:
     """A low shoe seen from its side, the toe towards -x."""
-    length, x = s["length"], np.linspace(0, 1, 60)
+    # Stations lie closer at both ends, where toe and heel round off.
+    length, x = s["length"], 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 72))
     half = s["width"] * np.interp(
-        x, [0, 0.04, 0.16, 0.34, 0.6, 0.85, 0.97, 1], [0.2, 0.62, 0.95, 1, 0.8, 0.78, 0.6, 0.34]
+        x,
+        [0, 0.01, 0.04, 0.16, 0.34, 0.6, 0.85, 0.97, 0.99, 1],
+        [0, 0.36, 0.64, 0.95, 1, 0.8, 0.78, 0.62, 0.4, 0],
     )
     toe, instep, heel = s["toe"], s["instep"], s["heel"]
     tall = np.interp(
         x,
-        [0, 0.04, 0.12, 0.28, s["opening"], 0.74, 0.9, 1],
-        [0.08, toe * 0.7, toe, toe * 1.2, instep, instep * 0.86, heel, heel * 1.02],
+        [0, 0.01, 0.04, 0.12, 0.28, s["opening"], 0.74, 0.9, 1],
+        [0.05, toe * 0.45, toe * 0.75, toe, toe * 1.2, instep, instep * 0.86, heel, heel * 1.02],
     )
-    wide = np.interp(x, [s["opening"] - 0.04, s["opening"] + 0.08, 0.94, 1], [0, 0.72, 0.74, 0.5])
+    wide = np.interp(x, [s["opening"] - 0.04, s["opening"] + 0.08, 0.9, 0.97], [0, 0.72, 0.74, 0.3])
     hole = half * wide
     kernel = np.hanning(9) / np.hanning(9).sum()
     half, tall, hole = (
