@@ -263,6 +263,7 @@ def _complain(sentence: str) -> None:
 def _set_up_logging() -> None:
     """Warnings to stderr. An error of the studio is its sentence there too, without a traceback."""
     handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)  # what a log file is told besides is not for here
     handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

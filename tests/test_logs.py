@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,16 @@ def test_what_cannot_be_used_is_told_with_how_to_mend_it(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(BadDataFolder), logging_to(tmp_path / "file" / "log"):
         pass
+
+
+def test_a_terminal_is_told_warnings_alone_whatever_a_log_file_is_told(tmp_path: Path) -> None:
+    code = (
+        "import logging, sys; from studio import cli, logs; cli._set_up_logging()\n"
+        "with logs.logging_to(sys.argv[1], 'debug'):\n"
+        "    logging.getLogger('studio.x').debug('a prompt')\n"
+        "    logging.getLogger('studio.x').warning('a warning')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert told == "WARNING studio.x: a warning\n"
+    assert [line["event"] for line in lines(tmp_path / "log")] == ["a prompt", "a warning"]
