@@ -425,9 +425,19 @@ class Studio:
         statuses: Collection[JobStatus] | None = None,
         limit: int = 20,
         before: str | None = None,
+        service_class: ServiceClass | None = None,
     ) -> list[Job]:
-        """A person's jobs, newest first; `before` is the last id of the page before this one."""
-        return self._store.jobs(owner=owner, statuses=statuses, limit=limit, before=before)
+        """A person's jobs, newest first, of one class where it is given.
+
+        `before` is the last id of the page before this one.
+        """
+        return self._store.jobs(
+            owner=owner,
+            statuses=statuses,
+            limit=limit,
+            before=before,
+            service_class=service_class,
+        )
 
     def num_active(self, owner: str | None = None) -> int:
         """How many jobs wait or run: of everybody, or a person's without their drafts."""

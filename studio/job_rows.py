@@ -31,6 +31,7 @@ from studio.statements import (
     set_status,
 )
 from studio.tables import Tables
+from studio.terms import ServiceClass
 
 _ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
 
@@ -49,8 +50,9 @@ class JobRows(Tables):
         statuses: Collection[JobStatus] | None = None,
         limit: int = 50,
         before: str | None = None,
+        service_class: ServiceClass | None = None,
     ) -> list[Job]:
-        """Jobs, the newest first, without drafts.
+        """Jobs, the newest first, without drafts; of one class where it is given.
 
         `before` is the last id of the page that came before this one.
         """
@@ -64,6 +66,7 @@ class JobRows(Tables):
             for status in wanted:
                 page = Page("jobs").keep("owner = ?", owner).keep("status = ?", status)
                 page.keep("number < ?", number).keep("is_draft = ?", 0)
+                page.keep("service_class = ?", service_class)
                 rows += db.query(page.sql, [*page.parameters, limit])
             rows.sort(key=lambda row: -row["number"])
             return [job_of_row(row) for row in rows[:limit]]

@@ -569,6 +569,11 @@ _SHELF = (
 )
 
 
+def m0043_jobs_by_class(db: Database) -> None:
+    """So that a page finds what its person asked for in front of it behind a long batch."""
+    db.table("jobs").create_index(["owner", "service_class", "number"])
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m0001_jobs,
     m0002_images,
@@ -583,6 +588,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m0042_hooks,
     m0020_reviews,
     m0030_shelf,
+    m0043_jobs_by_class,
 )
 
 

@@ -28,8 +28,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from studio.access import check_rules
-from studio.api import PREFIX as API_PREFIX
-from studio.api import create_api
+from studio.api import api_mount
 from studio.application import Studio
 from studio.config import Config
 from studio.create_routes import add_create_routes
@@ -108,7 +107,7 @@ def create_app(studio: Studio) -> FastAPI:
     add_create_routes(app, studio)
     add_gallery_routes(app, studio)
     add_watch_routes(app, studio)
-    app.mount(API_PREFIX, create_api(studio))
+    app.router.routes.append(api_mount(studio))
     add_moderation_routes(app, studio)
 
     # Whatever else is asked for below these names must not reach Gradio's file routes.

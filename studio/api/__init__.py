@@ -8,11 +8,13 @@ problem details, and its description is its own. It goes through the same `Studi
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
+from starlette.routing import Mount
 
 from studio import __version__
 from studio.api.batches import batches_router
@@ -74,6 +76,14 @@ def create_api(studio: Studio) -> FastAPI:
 
     api.openapi = lambda: _described(api)  # type: ignore[method-assign]
     return api
+
+
+def api_mount(studio: Studio) -> Mount:
+    """The API under its prefix, whatever stands after it."""
+    mount = Mount(PREFIX, create_api(studio))
+    # In Starlette's own pattern a line break, which an address may hold, leads past the mount.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
 
 
 def _described(api: FastAPI) -> dict[str, Any]:

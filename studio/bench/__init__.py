@@ -70,6 +70,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Chromium, the press on its name.",
     )
     gallery.add_argument("--pictures", metavar="N", type=int, default=5000, help="pictures (5000)")
+    shop = add(
+        "shop",
+        "people with quick drafts while a batch runs; nothing may fail, nobody may wait for it",
+        "Start a server with people in it, let them draft alone and then beside a batch.",
+    )
+    shop.add_argument("--people", metavar="N", type=int, default=20, help="people (20)")
+    shop.add_argument(
+        "--minutes", metavar="N", type=float, default=10.0, help="beside the batch (10)"
+    )
+    shop.add_argument("--rows", metavar="N", type=int, default=500, help="of the batch (500)")
+    shop.add_argument("--steps", metavar="N", type=int, default=4, help="of a draft (4)")
+    shop.add_argument("--backend", choices=BACKENDS, help="as for serve")
     simulate = add(
         "simulate",
         "how the scheduler would serve many people on many devices",
@@ -96,7 +108,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
     drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
-    for command in (overhead, start, serve, soak, queue, drawing, gallery, watch):
+    for command in (overhead, start, serve, soak, queue, shop, drawing, gallery, watch):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
 

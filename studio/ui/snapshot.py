@@ -6,6 +6,7 @@ Reading only. Which picture a browser tab has in front of it (`Chosen`) belongs 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from studio.application import Studio
 from studio.engine.manager import Health, State
@@ -13,7 +14,7 @@ from studio.errors import NotFound
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
-from studio.terms import LOCAL_OWNER
+from studio.terms import LOCAL_OWNER, ServiceClass
 from studio.ui.speech import Say
 from studio.variants import MAX_VARIANTS
 from studio.verdict import Release
@@ -95,9 +96,11 @@ def look(
 ) -> Snapshot:
     """Everything the page shows to `owner`, as of now, in the words of `say`."""
     most = MAX_ACTIVE_CARDS + MAX_VARIANTS
-    running = studio.jobs(owner, statuses=[JobStatus.RUNNING], limit=most)
-    queued = studio.jobs(owner, statuses=[JobStatus.QUEUED], limit=most)
-    latest = studio.jobs(owner, limit=MAX_RECENT)
+    # Rows of batches are shown in the Catalogue, and would hide everything else here.
+    mine = functools.partial(studio.jobs, owner, service_class=ServiceClass.INTERACTIVE)
+    running = mine(statuses=[JobStatus.RUNNING], limit=most)
+    queued = mine(statuses=[JobStatus.QUEUED], limit=most)
+    latest = mine(limit=MAX_RECENT)
     jobs = [*reversed(running), *reversed(queued)]
     active = [job for job in jobs if job.group_id is None][:MAX_ACTIVE_CARDS]
     over = [job for job in latest if job.status in (JobStatus.FAILED, JobStatus.CANCELLED)]

@@ -1,0 +1,68 @@
+// Catalogue in the browser: a table that is dropped or chosen goes to the API, and the page then
+// looks at the batch it has become; or says why it was refused.
+
+(() => {
+  const at = (id) => document.getElementById(id);
+
+  const open = (id) => {
+    const panel = document.querySelector("#catalogue-tables .v-heading")?.parentElement;
+    if (!panel) return;
+    const button = Object.assign(document.createElement("button"), { hidden: true });
+    button.dataset.act = "open";
+    button.dataset.id = id;
+    panel.append(button);
+    button.click();
+    button.remove();
+  };
+
+  const say = (sentence) => {
+    const message = at("catalogue-message");
+    message.textContent = sentence;
+    message.hidden = !sentence;
+  };
+
+  let isSending = false;
+  const send = async (file) => {
+    if (isSending || !file) return;
+    isSending = true;
+    say("");
+    at("catalogue-checking").hidden = false;
+    const form = new FormData();
+    form.append("file", file, file.name);
+    for (const sketch of at("catalogue-sketches").files) form.append("sketches", sketch, sketch.name);
+    try {
+      const answer = await fetch("/api/v1/batches", { method: "POST", body: form });
+      const content = await answer.json();
+      if (answer.ok) open(content.id);
+      else say(content.detail || content.error || answer.statusText);
+    } catch (error) {
+      say(String(error.message || error));
+    } finally {
+      isSending = false;
+      at("catalogue-checking").hidden = true;
+      at("catalogue-file").value = "";
+    }
+  };
+
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "catalogue-file") send(event.target.files[0]);
+  });
+
+  const zone = (event) => event.target.closest?.("#catalogue-area");
+  document.addEventListener("dragover", (event) => {
+    if (!zone(event)) return;
+    event.preventDefault();
+    at("catalogue-dropzone").classList.add("v-over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (zone(event) && !event.relatedTarget?.closest?.("#catalogue-area")) {
+      at("catalogue-dropzone").classList.remove("v-over");
+    }
+  });
+  document.addEventListener("drop", (event) => {
+    if (!zone(event)) return;
+    event.preventDefault();
+    at("catalogue-dropzone").classList.remove("v-over");
+    send(event.dataTransfer.files[0]);
+  });
+})();
