@@ -33,11 +33,16 @@ MAX_STREAMS = 8
 
 _NAMES = {"picturefinished": "picture"}
 _OVER = ("finished", "failed", "cancelled")
+_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events: `queued`, `started`, `step`, `picture`, `held`, `skipped`, "
         "`stopping`, `finished`, `failed`, `cancelled`; `data` is JSON with `job_id` and `at`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 
