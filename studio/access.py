@@ -46,6 +46,8 @@ RULES: dict[str, Access] = {
     "/review/*": Access.REVIEWER,
     "/session": Access.PERSON,
     "/sign-in": Access.PUBLIC,
+    "/sign-in/provider": Access.PUBLIC,
+    "/sign-in/provider/back": Access.PUBLIC,
     "/sign-out": Access.PUBLIC,
     "/sketches": Access.PERSON,
     "/sketches/*": Access.PERSON,

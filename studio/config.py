@@ -12,8 +12,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from studio.errors import BadConfig
+from studio.person import Role
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 BACKENDS = ("auto", "torch", "openvino")
@@ -60,6 +62,10 @@ class Config:
     sat at it. `max_pictures_per_day` is for each person whose account says nothing else; 0 sets no
     limit.
 
+    The `oidc_…` settings name a provider of OpenID Connect (see `provider`): its issuer, this
+    studio as its client, the name on the button, and which values of a claim (`oidc_roles`, such as
+    `studio-admins=admin`) give which role; without those the studio keeps roles itself.
+
     `webhook_hosts` may be told by webhooks though they lie inside the network. One person, and one
     key, may ask the API so often a minute.
     """
@@ -83,6 +89,13 @@ class Config:
     max_queued_jobs: int = 10_000
     max_queued_per_owner: int = 5_000
     max_pictures_per_day: int = 0
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = dataclasses.field(default="", repr=False)
+    oidc_name: str = ""
+    oidc_scope: str = "openid profile email"
+    oidc_roles_claim: str = "roles"
+    oidc_roles: tuple[str, ...] = ()
     max_num_images: int = 16
     min_free_bytes: int = 64 * 2**20
     watch_seconds: int = 2
@@ -119,11 +132,34 @@ class Config:
         for name in ("session_seconds", "session_idle_seconds"):
             if getattr(self, name) < 60:
                 raise BadConfig(f"VITRINE_{name.upper()} must be 60 or more, or nobody stays in.")
+        self._check_provider()
         for host in self.allowed_hosts:
             if not _HOST.fullmatch(host):
                 raise BadConfig(
                     f"The allowed host {host!r} is no host's name: give it without scheme, port "
                     "and path, such as studio.example.com."
+                )
+
+    def _check_provider(self) -> None:
+        if not self.oidc_issuer:
+            return
+        try:
+            parts = urlsplit(self.oidc_issuer)
+            is_safe = parts.scheme == "https" or _is_loopback(parts.hostname or "")
+        except ValueError:
+            is_safe = False
+        if not is_safe or not self.oidc_issuer.startswith("http"):
+            raise BadConfig(
+                f"The provider {self.oidc_issuer!r} cannot be used: VITRINE_OIDC_ISSUER is an "
+                "address that begins with https://."
+            )
+        if not self.oidc_client_id:
+            raise BadConfig("VITRINE_OIDC_CLIENT_ID is missing: the provider gave the studio one.")
+        for pair in self.oidc_roles:
+            if pair.rpartition("=")[2] not in list(Role) or not pair.rpartition("=")[0]:
+                raise BadConfig(
+                    f"The role {pair!r} in VITRINE_OIDC_ROLES cannot be used: write a value of the "
+                    f"claim, =, and one of {', '.join(Role)}."
                 )
 
     @property

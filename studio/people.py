@@ -29,10 +29,11 @@ from studio.account import (
 from studio.audit import entry
 from studio.config import Config
 from studio.durations import about
-from studio.errors import BadInput, LimitReached, NotFound, Unauthenticated
+from studio.errors import BadInput, Conflict, LimitReached, NotFound, Unauthenticated
 from studio.failure_rows import Throttle
 from studio.passwords import hash_password, is_outdated, is_password
 from studio.person import LOCAL_PERSON, Person, Role
+from studio.provider import Identity, Provider
 from studio.store import Store
 
 ACCOUNT_THROTTLE = Throttle(num_free=5)
@@ -56,6 +57,7 @@ class People:
         # guesses can never both be the last free one.
         self._door = ThreadPoolExecutor(1, thread_name_prefix="sign-in")
         self._places = threading.Semaphore(MAX_AT_THE_DOOR)
+        self.provider = Provider(config)
         self.find_key: KeyLookup = lambda key: None
         """Whose API key this is; put here by who keeps the keys."""
 
@@ -153,6 +155,57 @@ class People:
         made = entry(account.person(address), "session.begin", session.id, how=how)
         self._store.add_session(session, _hashed(token), made)
         return token
+
+    def sign_in_by_provider(self, identity: Identity, *, address: str, agent: str = "") -> str:
+        """The token of a new session of somebody whom the provider knows.
+
+        Who comes for the first time has an account from then on: with the roles the provider gives,
+        or a merchandiser's. Where the provider gives roles, they are set anew each time.
+
+        Raises:
+            Conflict: somebody else has an account of this name, who did not come this way.
+            Unauthenticated: the account is disabled.
+            BadInput: the provider's name cannot be one here.
+        """
+        account = self._store.linked_account(identity.issuer, identity.subject)
+        if account is None:
+            account = self._add_linked(identity, address)
+        by = account.person(address)
+        if not account.is_enabled:
+            self._store.note(by, "session.refuse", account.name, reason="disabled")
+            raise Unauthenticated("This account is disabled: ask an admin to enable it.")
+        if identity.roles is not None and identity.roles != account.roles:
+            roles = sorted(identity.roles)
+            made = entry(by, "account.roles", account.name, roles=roles, issuer=identity.issuer)
+            account = self._store.change_account(account.name, made, roles=json.dumps(roles))
+        return self.open_session(account, address=address, agent=agent, how="provider")
+
+    def _add_linked(self, identity: Identity, address: str) -> Account:
+        account = Account(
+            name=checked_name(identity.name),
+            roles=identity.roles or frozenset({Role.MERCHANDISER}),
+            issuer=identity.issuer,
+            subject=identity.subject,
+            created_at=time.time(),
+        )
+        made = entry(account.person(address), "account.add", account.name, issuer=identity.issuer)
+        try:
+            self._store.add_account(account, None, made)
+        except Conflict as error:
+            raise Conflict(
+                f"There is an account {account.name!r} already that signs in otherwise: ask an "
+                f"admin to link it (studio users link {account.name} {identity.subject})."
+            ) from error
+        return account
+
+    def link(self, name: str, subject: str, *, by: Person) -> Account:
+        """Let somebody who has an account sign in by the provider, where they are `subject`."""
+        by.require(Role.ADMIN)
+        issuer, name = self._config.oidc_issuer, plain_name(name)
+        if not issuer:
+            raise BadInput("The studio has no provider: set VITRINE_OIDC_ISSUER first.")
+        made = entry(by, "account.link", name, issuer=issuer, subject=subject)
+        return self._store.change_account(name, made, issuer=issuer, subject=subject)
 
     def sign_out(self, token: str, by: Person) -> None:
         """End the session of this token; a token that is over already is no fault."""

@@ -64,6 +64,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     role.add_argument("name", metavar="NAME")
     role.add_argument("roles", metavar="ROLE", nargs="+", help=f"of {', '.join(Role)}")
     role.set_defaults(run=_role)
+    link = commands.add_parser(
+        "link",
+        help="let somebody sign in by the provider",
+        description="Link an account to who the person is at the provider of single sign-on.",
+    )
+    link.add_argument("name", metavar="NAME")
+    link.add_argument("subject", metavar="SUBJECT", help="the provider's id of the person: sub")
+    link.set_defaults(run=_link)
     quota = commands.add_parser(
         "quota",
         help="set somebody's limits",
@@ -133,6 +141,12 @@ def _role(options: argparse.Namespace) -> None:
     with opened_people(options) as people:
         account = people.set_roles(options.name, options.roles, by=CONSOLE_PERSON)
     print(f"{account.name}: {', '.join(sorted(account.roles))}.")
+
+
+def _link(options: argparse.Namespace) -> None:
+    with opened_people(options) as people:
+        account = people.link(options.name, options.subject, by=CONSOLE_PERSON)
+    print(f"{account.name} signs in by {account.issuer}, as {account.subject}.")
 
 
 def _quota(options: argparse.Namespace) -> None:

@@ -104,6 +104,7 @@ FLOORS = {
         "model_import",
         "moderation",
         "people",
+        "provider",
         "recorder",
         "reproduction",
         "watch",
@@ -141,6 +142,8 @@ FLOORS = {
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
 DOORS = {
+    "authlib": ["provider.py"],
+    "joserfc": ["provider.py"],
     "torch": [
         "engine/",
         "evaluate/classifier.py",

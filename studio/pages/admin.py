@@ -10,7 +10,7 @@ from fastapi import FastAPI, Form, Request
 from fastapi.responses import Response
 
 from studio.application import Studio
-from studio.errors import NotFound, StudioError
+from studio.errors import BadInput, NotFound, StudioError
 from studio.gate import session_token
 from studio.pages.frame import done, framed, role_names, usage_text
 from studio.pages.texts import language_of, texts_of
@@ -38,7 +38,9 @@ def add_admin(app: FastAPI, studio: Studio) -> None:
     ) -> Response:
         by = _admin(request)
         try:
-            people.add(name, password, role, by=by)
+            if not password and not people.provider.name:
+                raise BadInput("The password is missing: type one.")
+            people.add(name, password or None, role, by=by)
         except StudioError as error:
             return _list(request, studio, error=error, name=name, roles=role)
         return done("/admin", "add")
@@ -134,7 +136,7 @@ def _list(
         rows=rows,
         typed={"name": name, "roles": roles},
         all_roles=[(str(role), texts[role]) for role in Role],
-        has_provider=False,
+        has_provider=bool(studio.people.provider.name),
     )
 
 

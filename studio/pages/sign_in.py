@@ -5,17 +5,21 @@ Who may be let in is `People`'s to say; this file knows cookies and where to go 
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from studio.application import Studio
-from studio.errors import Forbidden, LimitReached, StudioError, Unauthenticated
+from studio.errors import Forbidden, LimitReached, NotFound, StudioError, Unauthenticated
 from studio.gate import COOKIE, SECURE_COOKIE, address_of, session_token
 from studio.pages import render
 from studio.pages.texts import LANGUAGE_COOKIE, LANGUAGES, language_of, texts_of, time_text
+from studio.provider import PENDING_SECONDS
 from studio.who import is_signed_in, person_of
+
+STATE_COOKIE = "vitrine-sign-in"
 
 
 def add_sign_in(app: FastAPI, studio: Studio) -> None:
@@ -51,6 +55,54 @@ def add_sign_in(app: FastAPI, studio: Studio) -> None:
         except (Unauthenticated, Forbidden, LimitReached) as error:
             return refused(request, studio, error, next=next, name=name)
         return signed_in(request, studio, token, next)
+
+    @app.get("/sign-in/provider")
+    def to_provider(request: Request, next: str = "/") -> Response:
+        provider = studio.people.provider
+        if not provider.name:
+            raise NotFound("The studio has no provider of single sign-on.")
+        back = str(request.url_for("from_provider"))
+        try:
+            url, state = provider.begin(back, local_path(next))
+        except StudioError as error:
+            return refused(request, studio, error, next=next)
+        answer = RedirectResponse(url, 303)
+        answer.set_cookie(
+            STATE_COOKIE,
+            state,
+            max_age=int(PENDING_SECONDS),
+            path="/sign-in",
+            httponly=True,
+            secure=_is_secure(request),
+            samesite="lax",
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    @app.get("/sign-in/provider/back")
+    def from_provider(
+        request: Request, state: str = "", code: str = "", error: str = ""
+    ) -> Response:
+        """The provider sends the browser here; it must be the one that was sent there."""
+        people = studio.people
+        try:
+            own = request.cookies.get(STATE_COOKIE, "")
+            if not state or not secrets.compare_digest(own.encode(), state.encode()):
+                raise Unauthenticated("The sign-in was begun in another browser: begin again here.")
+            if error:
+                raise Unauthenticated(f"{people.provider.name} refused the sign-in: begin again.")
+            identity, next = people.provider.finish(state, code)
+            token = people.sign_in_by_provider(
+                identity,
+                address=address_of(request.scope),
+                agent=request.headers.get("user-agent", ""),
+            )
+        except StudioError as refusal:
+            answer = refused(request, studio, refusal)
+        else:
+            answer = signed_in(request, studio, token, next)
+        answer.delete_cookie(STATE_COOKIE, path="/sign-in", secure=_is_secure(request))
+        return answer
 
     @app.post("/sign-out")
     def sign_out(request: Request) -> Response:
@@ -108,8 +160,10 @@ def refused(
         text = texts["busy"]
         if str(error).startswith("Too many"):
             text = texts["locked"].format(time=time_text(texts, error.retry_after_seconds))
-    elif isinstance(error, Unauthenticated):
-        text = texts["disabled" if "disabled" in str(error) else "wrong"]
+    elif isinstance(error, Unauthenticated) and str(error).startswith("This account is disabled"):
+        text = texts["disabled"]
+    elif isinstance(error, Unauthenticated) and str(error).startswith("The name or"):
+        text = texts["wrong"]
     else:
         text = str(error)
     answer = _page(
@@ -144,7 +198,7 @@ def _page(
         message=message,
         tone=tone,
         name=name[:64],
-        provider="",
+        provider=studio.people.provider.name,
     )
 
 
