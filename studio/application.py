@@ -459,6 +459,11 @@ class Studio:
             seconds_running=None if seconds is None else seconds[1],
             live=live,
             images={image.index: image for image in images},
+            hidden={
+                image.index: self.moderation.why_hidden(image)
+                for image in images
+                if image.release is not Release.RELEASED
+            },
         )
 
     def picture_seconds(self, request: Request) -> float | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from studio.image_record import ImageRecord
 from studio.job import Job
 from studio.live import LivePicture
+from studio.review import Hidden
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,8 @@ class JobView:
 
     `num_ahead` jobs come before it. Until its last picture the device works an estimated
     `seconds_waiting` for others and `seconds_running` for this job; both are `None` while nothing
-    can be said. `live` and `images` are by picture index.
+    can be said. `live`, `images`, and `hidden`, why some of these are not shown, are by picture
+    index.
     """
 
     job: Job
@@ -24,6 +27,7 @@ class JobView:
     seconds_running: float | None
     live: dict[int, LivePicture]
     images: dict[int, ImageRecord]
+    hidden: Mapping[int, Hidden] = dataclasses.field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:

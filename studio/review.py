@@ -13,6 +13,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+from studio.verdict import Release
+
 FIRST_PREVIOUS = "0" * 64
 """What the first entry of the record follows."""
 
@@ -151,3 +153,20 @@ class Judged:
     score: float
     is_bad: bool | None
     at: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hidden:
+    """Why somebody does not see their picture, for the faces to put into words.
+
+    `screening` says what the verdict rested on, `origin` who asked for the last review. The reasons
+    are the policy's words where a person rejected it.
+    """
+
+    release: Release
+    screening: str
+    origin: Origin | None
+    reason_en: str
+    reason_zh: str
+    is_waiting: bool
+    can_appeal: bool

@@ -106,8 +106,7 @@ class ClassifierProcess:
             return self._process
         if not self.is_installed:
             raise NotScreened(
-                f"The classifier's weights are missing: `studio doctor` fetches them to "
-                f"{self.weights}.",
+                "The classifier's weights are missing: run `studio doctor`, which fetches them.",
                 is_installed=False,
             )
         # What was refused is not tried again, however many pictures come, until the file changes.

@@ -23,7 +23,7 @@ from studio.person import Person, Role
 from studio.pictures import Pictures
 from studio.prompt_terms import PromptTerms
 from studio.request import Request
-from studio.review import Act, Decision, OwnerHistory, QueueCounts, Review
+from studio.review import Act, Decision, Hidden, OwnerHistory, QueueCounts, Review
 from studio.store import Store
 from studio.verdict import WORDED, Answer, Opinion, Release
 
@@ -320,19 +320,6 @@ class Moderation:
     def _changed(self) -> None:
         self._upkeep.wake()
         self._on_changed()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Hidden:
-    """Why somebody does not see their picture, for the faces to put into words."""
-
-    release: Release
-    screening: str
-    origin: str | None
-    reason_en: str
-    reason_zh: str
-    is_waiting: bool
-    can_appeal: bool
 
 
 def _note(text: str) -> str:

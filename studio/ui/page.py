@@ -13,11 +13,12 @@ from studio.ui.catalogue import CATALOGUE
 from studio.ui.create import CREATE
 from studio.ui.gallery import GALLERY
 from studio.ui.monitor import MONITOR
+from studio.ui.review import REVIEW
 from studio.ui.shell import bind_shell, build_shell
 from studio.ui.speech import translations
 from studio.ui.theme import build_theme
 
-AREAS: tuple[Area, ...] = (CREATE, CATALOGUE, GALLERY, MONITOR)
+AREAS: tuple[Area, ...] = (CREATE, CATALOGUE, GALLERY, REVIEW, MONITOR)
 """In the order of the header; the first is in front when the page opens."""
 
 LOOKS = ("page.css", "shell.css", "shell.js")
