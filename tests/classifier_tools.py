@@ -1,8 +1,8 @@
 """Weights for opennsfw2's own network, made here: a file in the very layout of the published one.
 
-The network keeps the filters it is born with; its last layer is fitted, in closed form, on two kinds
-of synthetic pictures, so that stripes score high and flat colours low. What is real is everything
-but what the weights were taught.
+The network keeps the filters it is born with; its last layer is fitted, in closed form, on two
+kinds of synthetic pictures, so that stripes score high and flat colours low. What is real is
+everything but what the weights were taught.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""opennsfw2's real network and preparation, on weights made here; and, where they are, published."""
+"""opennsfw2's real network and preparation, on weights made here; and on the published ones."""
 
 from __future__ import annotations
 
@@ -66,12 +66,14 @@ def test_the_graph_says_what_opennsfw2_itself_says(
     classifier: ClassifierProcess, weights: Path
 ) -> None:
     import opennsfw2
+    import torch
     from PIL import Image
 
     pictures = [flat(7), striped(7), np.ascontiguousarray(striped(8, 96)[:, :64])]
-    wanted = opennsfw2.predict_images(
-        [Image.fromarray(picture) for picture in pictures], weights_path=str(weights)
-    )
+    with torch.inference_mode():
+        wanted = opennsfw2.predict_images(
+            [Image.fromarray(picture) for picture in pictures], weights_path=str(weights)
+        )
     got = classifier.scores(pictures, timeout_seconds=SLOW_SECONDS)
     assert got == pytest.approx(wanted, abs=1e-3)
 
