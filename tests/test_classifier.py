@@ -21,6 +21,7 @@ from tests.conftest import OpenStudio
 from tests.moderation_tools import write_policy
 
 SLOW_SECONDS = 200.0
+pytestmark = pytest.mark.timeout(900)  # the export alone takes minutes on a busy machine
 PUBLISHED = Path(os.environ.get("VITRINE_CLASSIFIER_WEIGHTS", "/nowhere"))
 
 

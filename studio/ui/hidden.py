@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from studio.review import Hidden
 from studio.ui.markup import escape
-from studio.ui.speech import Language, Phrase
+from studio.ui.speech import Language, Phrase, Say
 from studio.ui.texts import review as texts
 from studio.verdict import DOUBTED, WORDED, Release
 
@@ -13,17 +13,12 @@ PLACEHOLDER = "/placeholders/held.svg"
 _HELD = {DOUBTED: texts.HELD_DOUBTED, WORDED: texts.HELD_WORDED}
 
 
-def render_hidden(hidden: Hidden) -> str:
-    """Placeholder and sentence, in both languages."""
-    phrase = hidden_phrase(hidden)
-    said = "".join(
-        f'<span lang="{language.tag}" class="v-said">'
-        f"{escape(_filled(phrase.of(language), hidden, language))}</span>"
-        for language in Language
-    )
+def render_hidden(hidden: Hidden, say: Say) -> str:
+    reason = hidden.reason_zh if say.language is Language.ZH else hidden.reason_en
+    words = escape(say(hidden_phrase(hidden), reason=reason))
     return (
-        f'<div><img class="v-hidden-picture" src="{PLACEHOLDER}" alt="">'
-        f'<p class="v-frame-words">{said}</p></div>'
+        f'<div class="v-hidden"><img class="v-hidden-picture" src="{PLACEHOLDER}" alt="">'
+        f'<p class="v-frame-words">{words}</p></div>'
     )
 
 
@@ -38,8 +33,3 @@ def hidden_phrase(hidden: Hidden) -> Phrase:
     if hidden.origin == "report":
         return texts.HELD_REPORTED
     return _HELD.get(hidden.screening, texts.HELD_UNSCREENED)
-
-
-def _filled(text: str, hidden: Hidden, language: Language) -> str:
-    reason = hidden.reason_zh if language is Language.ZH else hidden.reason_en
-    return text.format(reason=reason)

@@ -11,6 +11,7 @@ import dataclasses
 import gradio as gr
 
 from studio.application import Studio
+from studio.errors import NotFound
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.person import Person, Role
@@ -70,6 +71,13 @@ def act(
         return chosen
     if verb in ("retry", "retry-group"):
         person.require(Role.MERCHANDISER)
+    if verb in ("report", "appeal"):
+        image = studio.view(job_id, owner).images.get(index)
+        if image is None:
+            raise NotFound("There is no such picture: it may have been deleted.")
+        moderate = studio.moderation.report if verb == "report" else studio.moderation.appeal
+        moderate(person, image.id)
+        return chosen
     if verb == "retry":
         studio.retry(job_id, owner)
         return Chosen(job_id=job_id)

@@ -27,6 +27,7 @@ from studio.ui.describe import (
     waiting_words,
 )
 from studio.ui.grid import render_grid
+from studio.ui.hidden import render_hidden
 from studio.ui.markup import (
     CLICK_TO_EVENT,
     button,
@@ -40,6 +41,7 @@ from studio.ui.progress import gentle_stops, waiting_for_model
 from studio.ui.snapshot import Snapshot
 from studio.ui.speech import Say
 from studio.ui.texts import create as words
+from studio.ui.texts import review as review_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +129,8 @@ def _facts(view: JobView, image: ImageRecord, say: Say) -> str:
     download = picture_address(image.id, is_download=True)
     ways = button(say(words.REUSE_SEED), "reuse-seed", id=job.id, index=image.index)
     ways += button(say(words.EDIT_BRIEF), "edit-brief", id=job.id, index=image.index)
+    told = say(review_words.REPORT_TOLD)
+    ways += button(say(review_words.REPORT), "report", id=job.id, index=image.index, name=told)
     return (
         f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
         f'{escape(describe(view))}</p><p class="v-note">{escape(job.request.prompt)}</p></div>'
@@ -156,6 +160,8 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Sa
     elif not job.status.is_active:
         note = drawn_words(view, say)
     inside = f'<p class="v-frame-words">{escape(text)}</p>'
+    if index in view.hidden:
+        inside = render_hidden(view.hidden[index], say)
     is_shown = job.status.is_active and index not in job.skipped
     if live is not None and live.preview_step and is_shown:
         address = preview_address(job.id, index, live.preview_step)
@@ -176,6 +182,9 @@ def _controls(view: JobView, index: int, say: Say) -> str:
         shown = index if index in view.live else None
         gentle = gentle_stops(view, say, has_keys=True, index=shown)
         return f'<div class="v-controls">{gentle}{stop}</div>'
+    if index in view.hidden and view.hidden[index].can_appeal:
+        told = say(review_words.APPEAL_TOLD)
+        return button(say(review_words.APPEAL), "appeal", id=view.job.id, index=index, name=told)
     if not _can_retry(view):
         return ""
     phrase = words.RETRY if view.job.status is JobStatus.FAILED else words.DRAW_AGAIN
