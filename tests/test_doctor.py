@@ -241,6 +241,7 @@ def test_this_machine_is_examined_without_loading_a_model(config: Config, tmp_pa
     assert found["model"].status is Status.GOOD
     assert found["clock"].status is Status.GOOD
     assert "ok       clock" in render(found["clock"])
+    assert "  studio doctor --fix classifier" in render(found["classifier"])
 
 
 def test_cards_that_are_there_and_a_driver_that_is_not_are_told(tmp_path: Path) -> None:

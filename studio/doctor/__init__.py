@@ -73,5 +73,6 @@ def render(finding: Finding) -> str:
     elif finding.remedy:
         lines.append(f"{'':20} → {finding.remedy}")
         if finding.apply is not None:
-            lines.append(f"{'':20}   studio doctor {finding.check} --fix {finding.check}")
+            named = f"{finding.check} " if finding.check in SYMPTOMS else ""
+            lines.append(f"{'':20}   studio doctor {named}--fix {finding.check}")
     return "\n".join(lines)
