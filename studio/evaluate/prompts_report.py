@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from studio.evaluate.report import Figures, Row, head, percent
 from studio.evaluate.sheet import grid, stack, table
 
 NUM_SHOWN = 12
+CHARS_A_LINE = 27
 SOURCES = {WRITTEN: "texts written by hand", PATTERN: "texts from patterns"}
 
 
@@ -47,9 +49,10 @@ def build_sheet(result: Experiment) -> Image.Image:
             pairs = zip(drawn.tasks[index].labels, drawn.readings.labels[index], strict=True)
             lines = [(way, False)]
             lines += [(a if a == b else f"{a}, seen {b}", a != b) for a, b in pairs]
-            captions.append(
-                [*lines, (result.texts[index].text if drawn is result.free else "", False)]
-            )
+            if drawn is result.free:
+                told = textwrap.wrap(result.texts[index].text, CHARS_A_LINE)
+                lines += [(line, False) for line in told]
+            captions.append(lines)
     note = "Pairs of the same combination and seed; where the free text failed comes first."
     return stack(
         [

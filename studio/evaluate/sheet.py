@@ -77,13 +77,16 @@ def grid(
     return section
 
 
-def table(title: str, note: str, table: Sequence[Row]) -> Section:
-    section, pen, top = _section(title, note, LINE * len(table) + GAP)
-    for index, (first, second, third) in enumerate(table):
+def table(title: str, note: str, lines: Sequence[Row]) -> Section:
+    """Measure, value and what it is held against, in three columns."""
+    section, pen, top = _section(title, note, LINE * len(lines) + GAP)
+    widest = max((_font(15).getlength(second) for _, second, _ in lines), default=0)
+    third_at = MARGIN + 400 + int(widest) + GAP
+    for index, (first, second, third) in enumerate(lines):
         y = top + index * LINE
         pen.text((MARGIN, y), _cut(first, 390, 15), INK, _font(15))
         pen.text((MARGIN + 400, y), second, ACCENT, _font(15))
-        pen.text((MARGIN + 610, y), _cut(third, WIDTH - 2 * MARGIN - 610, 15), FAINT, _font(15))
+        pen.text((third_at, y), _cut(third, WIDTH - MARGIN - third_at, 15), FAINT, _font(15))
     return section
 
 
