@@ -2,32 +2,44 @@
 
     python scripts/screenshots.py [FOLDER]
 
-Needs `chromium` (see scripts/install_debian_packages.sh). A minute or two; look at the result.
+Every area in both languages at two widths, the page at work, and the dark one. Needs `chromium`
+(see scripts/install_debian_packages.sh). A few minutes; look at the result.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
 import uvicorn
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
+from studio.gallery import Look
+from studio.person import LOCAL_PERSON
 from studio.server import create_app, listen, uvicorn_config
+from studio.ui.page import AREAS
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+MAX_COLORS = 256
 EARLIER = [
     Brief(subject="sofa", material="leather", color="brown", scene="living room", seed=11),
     Brief(subject="vase", material="ceramic", color="blue", scene="marble counter", seed=5),
     Brief(subject="handbag", material="fabric", color="green", scene="white studio", seed=3),
+    Brief(subject="mug", material="ceramic", color="red", scene="wooden table", seed=7),
+    Brief(subject="teapot", material="metal", color="black", scene="wooden table", seed=2),
+    Brief(subject="chair", material="wood", color="white", scene="living room", seed=9),
+    Brief(subject="lamp", material="metal", color="yellow", scene="living room", seed=4),
 ]
-"""Drawn first, so that the column of recent pictures is not empty."""
+"""Drawn first, so that neither the recent pictures nor the gallery are empty."""
 
 
 def main() -> None:
@@ -51,36 +63,73 @@ def take(studio: Studio, address: str, folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = browser.new_page(viewport=WIDE)
-        shoot(page, address, folder / "empty.png")
+        page.goto(address)
+        settle(page, "create")
+        save(page, folder / "empty.png")
 
         for brief in EARLIER:
             studio.wait(studio.submit(brief).id, 300)
+        shelve(studio)
         write(page, "num_images", "4")
         write(page, "seed", "20")
         page.click("#generate")
-        write(page, "color", "blue")
-        page.click("#generate")
-        page.locator("#progress .v-card").first.click(position={"x": 30, "y": 30})
         page.wait_for_selector("#result .v-strip img.v-preview", timeout=120_000)
-        page.wait_for_timeout(2_500)
-        page.screenshot(path=folder / "running.png")
-
-        page.wait_for_selector("#progress .v-card", state="detached", timeout=300_000)
+        page.wait_for_timeout(1_500)
+        save(page, folder / "running.png")
+        page.wait_for_selector("#progress .v-active", state="detached", timeout=300_000)
         page.wait_for_timeout(1_000)
-        page.screenshot(path=folder / "finished.png")
+        save(page, folder / "finished.png")
 
+        for language, locale in LANGUAGES.items():
+            for width, size in (("wide", WIDE), ("phone", PHONE)):
+                areas(browser, address, folder, f"{language}-{width}", locale, size)
         dark = browser.new_page(viewport=WIDE, color_scheme="dark")
-        shoot(dark, address, folder / "dark.png")
-        phone = browser.new_page(viewport=PHONE)
-        shoot(phone, address, folder / "phone.png", is_whole=True)
+        dark.goto(address)
+        settle(dark, "create")
+        save(dark, folder / "dark.png")
         browser.close()
 
 
-def shoot(page: Page, address: str, path: Path, *, is_whole: bool = False) -> None:
+def areas(
+    browser: Browser, address: str, folder: Path, name: str, locale: str, size: dict[str, int]
+) -> None:
+    """Every area, the list of shortcuts, and a picture of the gallery opened and compared."""
+    page = browser.new_context(viewport=size, locale=locale).new_page()  # type: ignore[arg-type]
     page.goto(address)
-    page.wait_for_selector("#result .v-mat")
-    page.wait_for_timeout(1_000)
-    page.screenshot(path=path, full_page=is_whole)
+    for area in AREAS:
+        settle(page, area.id)
+        save(page, folder / f"{area.id}-{name}.png")
+    page.keyboard.press("?")
+    page.wait_for_timeout(300)
+    save(page, folder / f"shortcuts-{name}.png")
+    page.keyboard.press("Escape")
+    settle(page, "gallery")
+    page.locator(".v-cell-open").first.click()
+    page.wait_for_selector(".v-details img")
+    page.wait_for_timeout(500)
+    save(page, folder / f"picture-{name}.png")
+
+
+def settle(page: Page, area: str) -> None:
+    """Bring an area to the front and wait until it is drawn."""
+    page.wait_for_selector("#nav nav")
+    page.evaluate("area => { location.hash = '#' + area; }", area)
+    page.wait_for_selector(f"#area-{area}", state="visible")
+    page.wait_for_timeout(1_500)
+
+
+def save(page: Page, path: Path) -> None:
+    """The screen as a small PNG."""
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        image.convert("RGB").quantize(MAX_COLORS).save(path, optimize=True)
+
+
+def shelve(studio: Studio) -> None:
+    """A collection, an SKU and a star, as a shop would have them."""
+    found = [item.image.id for item in studio.gallery.page(LOCAL_PERSON, Look()).items]
+    studio.gallery.move(LOCAL_PERSON, found[:4], "Autumn 2027")
+    studio.gallery.label(LOCAL_PERSON, found[3:4], "MUG-017")
+    studio.gallery.star(LOCAL_PERSON, found[1:2], is_starred=True)
 
 
 def write(page: Page, field: str, text: str) -> None:

@@ -139,7 +139,7 @@ class Studio:
         )
         self.gallery = Gallery(store, self._pictures, Thumbnails(config.data_dir), presets)
         self.reproductions = Reproductions(
-            store, self._pictures, redraw=self._redraw, health=lambda: self.health
+            store, self._pictures, redraw=self.redraw, health=lambda: self.health
         )
         self.drafts = Drafts(
             store,
@@ -341,7 +341,7 @@ class Studio:
             raise
         return self._submitted(job)
 
-    def _redraw(self, request: Request, brief: Brief, owner: str) -> Job:
+    def redraw(self, request: Request, brief: Brief, owner: str) -> Job:
         """Queue a request of earlier, unchanged."""
         terms = checked_terms(
             owner=owner, service_class=ServiceClass.INTERACTIVE, priority=0, deadline_at=None

@@ -22,6 +22,7 @@ from studio import (
     keys_command,
     models_command,
     moderation_command,
+    reproduce_command,
     users_command,
 )
 from studio.brief import Brief
@@ -64,6 +65,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     plain = cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands)
     batch_command.add_parser(plain)
     models_command.add_parser(plain)
+    reproduce_command.add_parser(plain)
     evaluate_command.add_parser(plain)
     users_command.add_parser(plain)
     keys_command.add_parser(plain)

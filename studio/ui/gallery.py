@@ -8,14 +8,16 @@ from studio.application import Studio
 from studio.person import Role
 from studio.ui.area import Area, Frame, Shortcut
 from studio.ui.gallery_view import render_gallery
-from studio.ui.speech import say_for
+from studio.ui.speech import Language, Say, say_for
 from studio.ui.texts import gallery as words
 from studio.ui.texts import shell
 
 
 def build_gallery(studio: Studio, frame: Frame) -> None:
-    view = gr.HTML(elem_id="gallery", apply_default_css=False)
-    seen = gr.State("")
+    # English from the start, so that it is there at once; whoever speaks otherwise gets it anew.
+    english = Say(Language.EN)
+    view = gr.HTML(render_gallery(english), elem_id="gallery", apply_default_css=False)
+    seen = gr.State(english.language.value)
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
     def show(language: str, request: gr.Request) -> tuple[object, object]:
