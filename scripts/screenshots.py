@@ -119,9 +119,10 @@ def settle(page: Page, area: str) -> None:
 
 
 def save(page: Page, path: Path) -> None:
-    """The screen as a small PNG."""
+    """The screen, from the top, as a small PNG."""
+    page.evaluate("scrollTo(0, 0)")
     with Image.open(io.BytesIO(page.screenshot())) as image:
-        image.convert("RGB").quantize(MAX_COLORS).save(path, optimize=True)
+        image.convert("RGB").quantize(MAX_COLORS, kmeans=2).save(path, optimize=True)
 
 
 def shelve(studio: Studio) -> None:

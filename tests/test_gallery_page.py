@@ -153,6 +153,15 @@ def test_an_address_opens_its_picture(served: Served, new_page: NewPage) -> None
     expect(page.locator(".v-details img")).to_be_visible()
 
 
+def test_a_picture_is_used_as_a_start(served: Served, new_page: NewPage) -> None:
+    (_, teapot) = newest(served)
+    page = open_gallery(served, new_page, f"#gallery/{teapot}")
+    page.get_by_role("button", name="Use as start").click()
+    expect(page.locator("#field-subject input")).to_have_value("teapot")
+    expect(page.locator("#field-material input")).to_have_value("glass")
+    expect(page.locator("#field-seed").locator("input, textarea").first).to_have_value("7")
+
+
 def test_two_pictures_are_compared_with_a_slider(served: Served, new_page: NewPage) -> None:
     page = open_gallery(served, new_page)
     for index in range(2):
