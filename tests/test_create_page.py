@@ -15,7 +15,7 @@ from studio.application import Studio
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
 from studio.engine.model import Model
-from tests.conftest import WAIT_SECONDS, NewPage, Served, serving
+from tests.conftest import WAIT_SECONDS, NewPage, OpenStudio, Serve, Served, serving
 from tests.test_page import write
 
 SQUARE = ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3))
@@ -258,9 +258,12 @@ def test_variants_fill_a_grid_and_are_stopped_as_one(served: Served, new_page: N
     page.get_by_role("button", name="All variants").click()
     expect(page.locator("#result .v-grid li")).to_have_count(4)
 
-    write(page, "seed", "77")
+    for name in ("green", "yellow", "black", "white", "grey", "pink"):
+        page.locator("#vary-color input").click()
+        page.get_by_role("option", name=name, exact=True).click()
+    expect(page.locator("#vary-hint")).to_contain_text("16 pictures from one seed")
     page.click("#generate")
-    page.locator('#progress [data-act="stop-group"]').click()
+    page.locator('#progress [data-act="stop-group"]').dispatch_event("click")
     expect(page.locator("#progress")).to_contain_text("Stopped")
     group = served.studio.jobs()[0].group_id
     assert group
@@ -310,3 +313,20 @@ def test_a_phone_can_draw(served: Served, new_page: NewPage) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     draw(page)
     expect(follows(page)).to_be_checked()
+
+
+def test_where_no_sketch_can_be_followed_the_page_says_so_and_offers_none(
+    open_studio: OpenStudio, serve: Serve, new_page: NewPage
+) -> None:
+    plain = gaussian_model(follows_sketches=False)
+    studio = open_studio(load=lambda precision, report: plain)
+    studio.wait_until_ready(WAIT_SECONDS)
+    page = new_page(serve(studio).address)
+    expect(page.locator("#sketch-facts")).to_contain_text("follows no sketches yet")
+    expect(canvas(page)).to_be_hidden()
+    expect(follows(page)).to_be_hidden()
+    boxes = [page.locator(name).bounding_box() for name in ("#brief", "#middle", "#side")]
+    lefts = [box["x"] for box in boxes if box]
+    assert lefts == sorted(set(lefts)), "side by side, none upon another"
+    page.click("#generate")
+    expect(page.locator("#result img.v-picture")).to_be_visible()
