@@ -38,7 +38,7 @@ def add_admin(app: FastAPI, studio: Studio) -> None:
     ) -> Response:
         by = _admin(request)
         try:
-            if not password and not people.provider.name:
+            if name and not password and not people.provider.name:
                 raise BadInput("The password is missing: type one.")
             people.add(name, password or None, role, by=by)
         except StudioError as error:
