@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from studio.api_key import Scope
 from studio.config import Config
 from studio.errors import BadInput
+from studio.person import CONSOLE_PERSON
 from studio.terms import LOCAL_OWNER
 
 if TYPE_CHECKING:
     from studio.api_key import ApiKey
     from studio.keys import Keys
     from studio.people import People
+    from studio.store import Store
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 @contextlib.contextmanager
-def _opened(options: argparse.Namespace) -> Iterator[tuple[Keys, People]]:
+def _opened(options: argparse.Namespace) -> Iterator[tuple[Keys, People, Store]]:
     """The keys of the studio in `--data-dir`, which may be running."""
     from studio.keys import Keys
     from studio.people import People
@@ -67,7 +69,7 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Keys, People]]:
     with Store.beside(config.data_dir) as store:
         people = People(store, config)
         try:
-            yield Keys(store, people.person_named), people
+            yield Keys(store, people.person_named), people, store
         finally:
             people.close()
 
@@ -75,17 +77,18 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Keys, People]]:
 def _create(options: argparse.Namespace) -> None:
     if not (options.days.isascii() and options.days.isdigit()):
         raise BadInput(f"The --days {options.days!r} are no whole number: give one, such as 90.")
-    with _opened(options) as (keys, people):
+    with _opened(options) as (keys, people, store):
         owner = options.owner or LOCAL_OWNER
         if people.person_named(owner) is None:
             raise BadInput("Say for whom the key acts: --owner and the name of an account.")
         key, secret = keys.create(owner, options.name, options.scope, days=int(options.days[:6]))
+        store.note(CONSOLE_PERSON, "key.create", key.id, owner=owner, scopes=sorted(key.scopes))
     print(secret)
     _tell(f"The key {key.id} for {key.owner} is good until {_day(key.expires_at)}: keep it now.")
 
 
 def _list(options: argparse.Namespace) -> None:
-    with _opened(options) as (keys, _):
+    with _opened(options) as (keys, _, _):
         found = keys.list()
     if options.json:
         for key in found:
@@ -103,8 +106,9 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _revoke(options: argparse.Namespace) -> None:
-    with _opened(options) as (keys, _):
+    with _opened(options) as (keys, _, store):
         key = keys.revoke(options.id)
+        store.note(CONSOLE_PERSON, "key.revoke", key.id)
     print(f"The key {key.id} ({key.name}) opens nothing any more.")
 
 

@@ -9,6 +9,7 @@ classifier: it catches plain words before anything is spent on them, and no more
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import tomllib
 import unicodedata
@@ -84,6 +85,7 @@ def plain(text: str) -> str:
     return " ".join("".join(seen).split())
 
 
+@functools.cache  # asked anew for each field of each row of a table
 def _pattern(term: str) -> re.Pattern[str]:
     term = plain(term)
     escaped = r"[\s_-]+".join(re.escape(part) for part in re.split(r"[\s_-]+", term))

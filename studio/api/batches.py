@@ -55,6 +55,7 @@ def batches_router(studio: Studio, door: Door) -> APIRouter:
             if not is_repeatable(request):
                 raise
             # Carried out before, and the answer was lost.
+        studio.audit.note(person, "batch.create", batch_id)
         response.headers["Location"] = f"/api/v1/batches/{batch_id}"
         return BatchOut.of_view(batches.view(batch_id, person.name))
 
@@ -74,28 +75,39 @@ def batches_router(studio: Studio, door: Door) -> APIRouter:
     def delete_batch(batch_id: str, person: Person = writes) -> None:
         """Its jobs and pictures stay. One that is at work must be cancelled first."""
         batches.delete(batch_id, person.name)
+        studio.audit.note(person, "batch.delete", batch_id)
 
     @router.post("/batches/{batch_id}/start", summary="Begin to draw the good rows")
     def start_batch(batch_id: str, person: Person = writes) -> BatchOut:
-        return BatchOut.of_view(batches.start(batch_id, person.name))
+        view = batches.start(batch_id, person.name)
+        studio.audit.note(person, "batch.start", batch_id)
+        return BatchOut.of_view(view)
 
     @router.post("/batches/{batch_id}/pause", summary="Give out no more rows for now")
     def pause_batch(batch_id: str, person: Person = writes) -> BatchOut:
         """The few rows in the queue already are still drawn."""
-        return BatchOut.of_view(batches.pause(batch_id, person.name))
+        view = batches.pause(batch_id, person.name)
+        studio.audit.note(person, "batch.pause", batch_id)
+        return BatchOut.of_view(view)
 
     @router.post("/batches/{batch_id}/resume", summary="Go on where it was paused")
     def resume_batch(batch_id: str, person: Person = writes) -> BatchOut:
-        return BatchOut.of_view(batches.resume(batch_id, person.name))
+        view = batches.resume(batch_id, person.name)
+        studio.audit.note(person, "batch.resume", batch_id)
+        return BatchOut.of_view(view)
 
     @router.post("/batches/{batch_id}/cancel", summary="Draw no more of it")
     def cancel_batch(batch_id: str, person: Person = writes) -> BatchOut:
         """Pictures finished already stay."""
-        return BatchOut.of_view(batches.cancel(batch_id, person.name))
+        view = batches.cancel(batch_id, person.name)
+        studio.audit.note(person, "batch.cancel", batch_id)
+        return BatchOut.of_view(view)
 
     @router.post("/batches/{batch_id}/retry", summary="Draw failed rows again")
     def retry_batch(batch_id: str, person: Person = writes) -> BatchOut:
-        return BatchOut.of_view(batches.retry(batch_id, person.name))
+        view = batches.retry(batch_id, person.name)
+        studio.audit.note(person, "batch.retry", batch_id)
+        return BatchOut.of_view(view)
 
     @router.get("/batches/{batch_id}/rows", summary="Rows in the order of the file")
     def list_rows(
@@ -133,6 +145,7 @@ def batches_router(studio: Studio, door: Door) -> APIRouter:
     )
     def get_results(batch_id: str, person: Person = reads) -> StreamingResponse:
         content = batches.zipped(batch_id, person.name)
+        studio.audit.note(person, "batch.download", batch_id)
         return handed_out(content, person, batch_id, "pictures.zip", "application/zip")
 
     @router.get(

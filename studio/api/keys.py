@@ -22,6 +22,7 @@ def keys_router(studio: Studio, door: Door) -> APIRouter:
         key, secret = studio.keys.create(
             person.name, sent.name, sent.scopes, days=sent.days, allowed=allowed
         )
+        studio.audit.note(person, "key.create", key.id, scopes=sorted(key.scopes))
         return NewKeyOut.of_new(key, secret)
 
     @router.get("/keys", summary="Your keys, newest first")
@@ -31,6 +32,8 @@ def keys_router(studio: Studio, door: Door) -> APIRouter:
     @router.delete("/keys/{key_id}", summary="Revoke a key")
     def revoke_key(key_id: str, person: Person = manages) -> KeyOut:
         """From now on it opens nothing."""
-        return KeyOut.of(studio.keys.revoke(key_id, person.name))
+        key = studio.keys.revoke(key_id, person.name)
+        studio.audit.note(person, "key.revoke", key_id)
+        return KeyOut.of(key)
 
     return router

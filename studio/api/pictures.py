@@ -45,6 +45,7 @@ def pictures_router(studio: Studio, door: Door) -> APIRouter:
         record, path = studio.image(picture_id, person.name)
         if not path.is_file():
             raise NotFound("The file of this picture is gone: draw it again with the same seed.")
+        studio.audit.note(person, "picture.download", picture_id)
         headers = {"Cache-Control": "private, no-cache", "ETag": f'"{record.digest}"'}
         return FileResponse(path, media_type="image/png", headers=headers)
 

@@ -19,7 +19,9 @@ def webhooks_router(studio: Studio, door: Door) -> APIRouter:
     @router.post("/webhooks", status_code=201, summary="Tell an address")
     def create_webhook(sent: WebhookIn, person: Person = manages) -> NewWebhookOut:
         """Messages are signed (standardwebhooks.com) and sent again until they are taken."""
-        return NewWebhookOut.of_new(studio.hooks.add(person.name, sent.url, sent.events))
+        hook = studio.hooks.add(person.name, sent.url, sent.events)
+        studio.audit.note(person, "webhook.create", hook.id, url=hook.url)
+        return NewWebhookOut.of_new(hook)
 
     @router.get("/webhooks", summary="Your webhooks, newest first")
     def list_webhooks(person: Person = manages) -> Page[WebhookOut]:
@@ -32,6 +34,7 @@ def webhooks_router(studio: Studio, door: Door) -> APIRouter:
     @router.delete("/webhooks/{webhook_id}", status_code=204, summary="Tell it no more")
     def delete_webhook(webhook_id: str, person: Person = manages) -> None:
         studio.hooks.delete(webhook_id, person.name)
+        studio.audit.note(person, "webhook.delete", webhook_id)
 
     @router.post("/webhooks/{webhook_id}/test", status_code=202, summary="Send it a test message")
     def test_webhook(webhook_id: str, person: Person = manages) -> DeliveryOut:

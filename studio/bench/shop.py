@@ -203,14 +203,23 @@ def _serving(config: Config) -> Iterator[tuple[str, psutil.Process]]:
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while httpx.get(f"{address}/healthz", trust_env=False).status_code != 200:
+        while not _is_warm(address):
             if time.monotonic() > deadline:
                 raise NotReady("The model does not become warm.")
             time.sleep(0.5)
         yield address, psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _is_warm(address: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{address}/healthz", trust_env=False, timeout=60).status_code == 200
+    return False
 
 
 def _quantile(values: list[float], share: float) -> float:

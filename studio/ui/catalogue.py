@@ -116,9 +116,11 @@ def act(studio: Studio, looking: Looking, data: Any, person: Person) -> Looking:
     if verb in verbs:
         person.require(Role.MERCHANDISER)
         verbs[verb](batch_id, person.name)
+        studio.audit.note(person, f"batch.{verb}", batch_id)
     elif verb == "delete":
         person.require(Role.MERCHANDISER)
         studio.batches.delete(batch_id, person.name)
+        studio.audit.note(person, "batch.delete", batch_id)
         return Looking()
     return looking
 

@@ -215,7 +215,7 @@ def _row(page: Page, row: BatchRow, say: Say) -> str:
     released = [image for image in images if image.release is Release.RELEASED]
     shown = "".join(
         f'<a href="{picture_address(image.id)}" target="_blank" rel="noopener">'
-        f'<img class="v-row-picture" src="{picture_address(image.id)}" loading="lazy" '
+        f'<img class="v-row-picture" src="/thumbs/{image.id}.webp" loading="lazy" '
         f'alt="{escape(row.sku)}"></a>'
         for image in released[:SHOWN_PICTURES]
     )
