@@ -9,6 +9,7 @@
   const SPARE_ROWS = 2; // drawn above and below what is in sight
   const TYPING_MS = 150;
   const POLL_MS = 500;
+  const JUST_NOW_MS = 1000; // what was asked for this long ago is not asked for again
 
   let frame = null; // the .v-gallery that is bound
   let look = { text: "", collection: "", sku: "", starred: false };
@@ -327,8 +328,10 @@
 
   // Binding to the frame the server drew; it is drawn anew when the language is switched.
 
+  let boundAt = 0;
   const bind = (element) => {
     frame = element;
+    boundAt = performance.now();
     frame.addEventListener("click", (event) => {
       const button = event.target.closest("[data-do]");
       const act = button && acts[button.dataset.do];
@@ -443,7 +446,9 @@
   addEventListener("hashchange", () => {
     if (!location.hash.startsWith("#gallery") || !frame?.isConnected) return;
     // Once the area is in front: what was drawn meanwhile is there now.
-    requestAnimationFrame(() => requestAnimationFrame(() => refresh().then(openAddressed)));
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      if (performance.now() - boundAt > JUST_NOW_MS) refresh().then(openAddressed);
+    }));
   });
   new MutationObserver(() => {
     const element = document.querySelector("#gallery .v-gallery");
