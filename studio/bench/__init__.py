@@ -57,6 +57,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     soak.add_argument(
         "--closed-form", action="store_true", help="draw with the closed-form model, in seconds"
     )
+    screening = add(
+        "screening",
+        "the time to screen a picture, beside a quick draft",
+        "Screen pictures by the classifier, draw quick drafts alone and meanwhile, and compare.",
+    )
+    screening.add_argument("--weights", metavar="FILE", help="the classifier's (made up)")
+    screening.add_argument("--num-drafts", metavar="N", type=int, default=7, help="drafts (7)")
     queue = add(
         "queue",
         "the time to submit and to list when thousands of jobs wait",
@@ -108,7 +115,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
     drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
-    for command in (overhead, start, serve, soak, queue, shop, drawing, gallery, watch):
+    for command in (overhead, start, serve, soak, queue, screening, shop, drawing, gallery, watch):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
 

@@ -209,6 +209,20 @@ class _Called:
         return output
 
 
+def write_untaught_weights(path: Path) -> None:
+    """Weights nobody taught anything, in the layout of the published file: to measure time by."""
+    import h5py
+    import keras
+    import opennsfw2
+    from keras.src.legacy.saving import legacy_h5_format
+
+    keras.utils.set_random_seed(1)
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(
+            file, opennsfw2.make_open_nsfw_model(weights_path=None)
+        )
+
+
 def _export(network: _Called, path: Path) -> None:
     import torch
 
