@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from studio.engine.denoiser import ControlRows, Rows
-from studio.engine.linear import CLEAN_O, CLEAN_X, NEXT_O, NEXT_X, SCALE
+from studio.engine.linear import linear_step
 from studio.engine.sample import Sample
 from studio.engine.state import State
 
@@ -32,7 +32,9 @@ class Gathered:
         self.model = states[0].model
         self._loras = samples[0].request.loras
         self._device = states[0].latents.device
+        # What the samples' own latents and past are views of, once they are laid side by side.
         self._latents: torch.Tensor | None = None
+        self._past: torch.Tensor | None = None
 
         conditions = [condition for state in states for condition in state.conditions]
         self._hidden_states = torch.stack([condition.hidden_states for condition in conditions])
@@ -57,8 +59,9 @@ class Gathered:
     def rows(self, samples: Sequence[Sample], controlled: tuple[int, ...] = ()) -> Rows:
         """The input of the next forward pass; `controlled` samples follow their control image."""
         if self._steps is not None:
-            numbers, timesteps = self._steps.at(samples)
-            latents = self._stacked() * numbers[SCALE]
+            index = self._steps.index(samples)
+            timesteps = self._steps.timesteps[index]
+            latents = self._stacked() * self._steps.scales[index]
         else:
             evaluations = [sample.evaluation for sample in samples]
             pairs = list(zip(self.states, evaluations, strict=True))
@@ -82,12 +85,13 @@ class Gathered:
         """One step of every sample from the output `[R, C, h, w]`; those it failed for, and how."""
         combined = self._guided(model_output)
         if self._steps is not None:
-            numbers, _ = self._steps.at(samples)
-            before = self._stacked()
-            latents = numbers[NEXT_X] * before + numbers[NEXT_O] * combined
-            clean = numbers[CLEAN_X] * before + numbers[CLEAN_O] * combined
-            for state, own_latents, own_clean in zip(self.states, latents, clean, strict=True):
-                state.latents, state.clean = own_latents, own_clean
+            before, past = self._stacked(), self._stacked_past(self._steps.num_past)
+            coefficients = self._steps.coefficients[self._steps.index(samples)]
+            latents, clean, past = linear_step(coefficients, before, combined, past)
+            for index, state in enumerate(self.states):
+                state.latents, state.clean = latents[index], clean[index]
+                state.past = past[index, : len(state.past)]
+            self._past = past
             self._latents = latents
             return {}
         failures: dict[int, Exception] = {}
@@ -103,12 +107,22 @@ class Gathered:
         if self._latents is not None:
             for state in self.states:
                 state.latents, state.clean = state.latents.clone(), None
-            self._latents = None
+                state.past = state.past.clone()
+            self._latents = self._past = None
 
     def _stacked(self) -> torch.Tensor:
         if self._latents is None:
             self._latents = torch.stack([state.latents for state in self.states])
         return self._latents
+
+    def _stacked_past(self, num_past: int) -> torch.Tensor:
+        """The samples' past side by side, `[n, num_past, C, h, w]`; what one has not is zero."""
+        if self._past is None:
+            shape = self.states[0].latents.shape
+            self._past = self.states[0].latents.new_zeros((len(self.states), num_past, *shape))
+            for row, state in zip(self._past, self.states, strict=True):
+                row[: len(state.past)] = state.past
+        return self._past
 
     def _steps_to_come(self, samples: Sequence[Sample]) -> _StepsToCome | None:
         """With a schedule each, all steps of the batch are taken in a few tensor operations."""
@@ -119,11 +133,17 @@ class Gathered:
         pairs = list(zip(schedules, firsts, strict=True))
         # Who has the fewest steps left leaves the batch with its last, and another is gathered.
         num = min(schedule.num_evaluations - first for schedule, first in pairs)
-        numbers = torch.stack([one.coefficients[first : first + num] for one, first in pairs], -1)
+        num_past = max(schedule.num_past for schedule in schedules)
+        coefficients = torch.zeros(num, len(samples), 2, 2 + num_past)
+        for index, (schedule, first) in enumerate(pairs):
+            known = schedule.coefficients[first : first + num]
+            coefficients[:, index, :, : known.shape[-1]] = known
+        scales = torch.stack([one.scales[first : first + num] for one, first in pairs], -1)
         timesteps = torch.tensor([one.timesteps[first : first + num] for one, first in pairs])
         return _StepsToCome(
             first=firsts[0],
-            numbers=numbers.to(self._device)[..., None, None, None],
+            coefficients=coefficients.to(self._device),
+            scales=scales.to(self._device)[..., None, None, None],
             timesteps=timesteps.to(self._device)[self._sample_of].T.contiguous(),
         )
 
@@ -180,15 +200,19 @@ class Gathered:
 
 @dataclasses.dataclass(frozen=True)
 class _StepsToCome:
-    """Of E evaluations from `first` (of the first sample) on: the columns of the n samples'
-    `LinearSchedule.coefficients`, `[E, 5, n, 1, 1, 1]`, and the timesteps of the R rows, `[E, R]`.
+    """Of E evaluations from `first` (of the first sample) on: the weights `[E, n, 2, S]` and the
+    scales `[E, n, 1, 1, 1]` of the n samples' schedules, and the timesteps of the R rows, `[E, R]`.
     """
 
     first: int
-    numbers: torch.Tensor
+    coefficients: torch.Tensor
+    scales: torch.Tensor
     timesteps: torch.Tensor
 
-    def at(self, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Numbers and timesteps of the evaluation at which the samples are."""
-        index = samples[0].evaluation - self.first
-        return self.numbers[index], self.timesteps[index]
+    @property
+    def num_past(self) -> int:
+        return self.coefficients.shape[-1] - 2
+
+    def index(self, samples: Sequence[Sample]) -> int:
+        """Which of the evaluations the samples are at."""
+        return samples[0].evaluation - self.first

@@ -73,6 +73,11 @@ class Sampler:
         """Forward passes in all; more than the steps for second-order rules."""
         return len(self._timesteps)
 
+    @property
+    def initial_sigma(self) -> float:
+        """What the first noise is scaled by."""
+        return float(self._scheduler.init_noise_sigma)
+
     def timestep(self, evaluation: int) -> float:
         """The model's timestep input for forward pass `evaluation`."""
         return self._timesteps[evaluation]
