@@ -151,10 +151,12 @@ def _zip(studio: Studio, person: Person, items: list[Shelved]) -> Iterator[bytes
     for item in items:
         try:
             _, path = studio.gallery.file(person, item.image.id)
-        except NotFound:  # deleted meanwhile
+        except NotFound:  # deleted or hidden meanwhile
             continue
-        zipped.add_path(path, _free_name(item, taken))
-    yield from zipped
+        if path.is_file():
+            zipped.add_path(path, _free_name(item, taken))
+            yield from zipped.file()  # now: what is opened only later may be gone by then
+    yield from zipped.finalize()
 
 
 def _free_name(item: Shelved, taken: set[str]) -> str:

@@ -169,6 +169,10 @@ class Hooks:
             what = type(error).__name__
             self._try_later(delivery, f"It could not be reached ({what}: {error}).")
             return
+        except Exception as error:  # the others' messages are to go out all the same
+            log.exception("a message of webhook %s could not be sent", delivery.hook_id)
+            self._try_later(delivery, f"It could not be sent: {error}")
+            return
         if 200 <= status < 300:
             self._store.settle_delivery(delivery.id, DeliveryStatus.DELIVERED)
         elif status == _GONE:

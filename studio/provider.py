@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from studio.config import Config
-from studio.errors import BadInput, Forbidden, LimitReached, Unauthenticated, Unavailable
+from studio.errors import BadInput, Forbidden, Unauthenticated, Unavailable
 from studio.person import Role
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ class Provider:
 
         Raises:
             Unavailable: the provider does not answer.
-            LimitReached: very many sign-ins are begun just now.
         """
         metadata, _ = self._discover()
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
@@ -91,8 +90,8 @@ class Provider:
         )
         with self._lock:
             self._forget_old()
-            if len(self._pending) >= MAX_PENDING:
-                raise LimitReached("Many people are signing in just now: try again in a moment.")
+            while len(self._pending) >= MAX_PENDING:  # the oldest, or strangers could fill it
+                del self._pending[min(self._pending, key=lambda one: self._pending[one].begun_at)]
             self._pending[state] = pending
         with self._client() as client:
             url, _ = client.create_authorization_url(

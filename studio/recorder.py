@@ -154,7 +154,7 @@ class Recorder:
             self._store.mark_failed(event.job_id, message)
         except Conflict:
             pass  # closed meanwhile
-        except StudioError:
+        except Exception:
             # The job stays as it is there, and runs again after a restart: nothing is lost.
             log.exception("job %s could not be marked as failed", event.job_id)
             is_written = False

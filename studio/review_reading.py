@@ -36,8 +36,11 @@ class ReviewReading(Tables):
         return [review_of_row(row) for row in rows]
 
     def num_twins(self, review: Review) -> int:
-        """How many other open cases have the very same picture."""
-        sql = "SELECT COUNT(*) FROM reviews WHERE answer IS NULL AND image_digest = ? AND id <> ?"
+        """How many other open cases, none for an admin, have the very same picture."""
+        sql = (
+            "SELECT COUNT(*) FROM reviews"
+            " WHERE answer IS NULL AND image_digest = ? AND id <> ? AND needs_admin = 0"
+        )
         return self._read(lambda db: count(db, sql, review.image_digest, review.id))
 
     def decisions(

@@ -199,7 +199,8 @@ class ReviewRows(ReviewReading):
     ) -> list[str]:
         """Approve or reject a leased case; on disk when this returns. The ids of what was decided.
 
-        `with_twins` decides every free case with the same picture digest alike.
+        `with_twins` decides every free case with the same picture digest alike, but for those that
+        wait for an admin, or for another reviewer than `by`.
 
         Raises:
             Conflict: the case is decided, or not leased to `by` any more.
@@ -211,6 +212,7 @@ class ReviewRows(ReviewReading):
             if with_twins:
                 sql = (
                     f"SELECT * FROM reviews WHERE {_FREE} AND image_digest = :digest AND id <> :id"
+                    " AND needs_admin = 0 AND not_for IS NOT :by"
                 )
                 given = {"by": by, "now": now, "digest": review.image_digest, "id": review.id}
                 rows = list(db.query(sql, given))

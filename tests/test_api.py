@@ -356,6 +356,16 @@ def test_a_key_is_shown_once_and_kept_hashed(served: Served, client: Client) -> 
     assert caught.value.status == 401
 
 
+def test_a_key_made_under_an_idempotency_key_is_kept_nowhere_either(
+    served: Served, http: httpx.Client
+) -> None:
+    sent = {"name": "export", "scopes": ["jobs:read"], "days": 1}
+    answer = http.post("/keys", json=sent, headers={"Idempotency-Key": "key 1"})
+    assert answer.status_code == 201
+    for path in served.studio.config.data_dir.glob("studio.db*"):
+        assert answer.json()["key"].encode() not in path.read_bytes()
+
+
 def test_an_expired_a_wrong_and_a_strangers_key_open_nothing(served: Served) -> None:
     key, expired = served.studio.keys.create("local", "old", [Scope.JOBS_READ], days=1)
     past = "UPDATE api_keys SET expires_at = 1 WHERE id = ?"

@@ -17,6 +17,7 @@ from studio.backup import MANIFEST, back_up, restore, verify
 from studio.brief import Brief
 from studio.errors import BadDataFolder, BadInput
 from studio.migrations import STEPS, migrate
+from studio.person import Person, Role
 from studio.store import DATABASE_NAME, Store
 from tests.conftest import WAIT_SECONDS, OpenStudio
 from tests.people_tools import people_of
@@ -72,6 +73,18 @@ def test_pictures_made_meanwhile_are_in_it_or_not_but_never_in_part(
             for record in store.images(limit=1000):
                 content = (tmp_path / f"new-{number}" / record.path).read_bytes()
                 assert hashlib.sha256(content).hexdigest() == record.digest
+
+
+def test_a_picture_that_was_deleted_does_not_stand_in_the_way(
+    studio: Studio, tmp_path: Path
+) -> None:
+    first, second = studio.images("ada")
+    ada = Person(name="ada", roles=frozenset({Role.MERCHANDISER}))
+    studio.gallery.delete(ada, [first.id])
+    made = back_up(studio.config.data_dir, tmp_path / "backups")
+    restore(made.path, tmp_path / "new")
+    with Store.open(tmp_path / "new") as store:
+        assert store.images() == [second]
 
 
 def test_a_second_backup_links_what_it_has_already(studio: Studio, tmp_path: Path) -> None:

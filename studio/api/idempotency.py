@@ -7,6 +7,7 @@ the same id when it is sent again, and finds what it made.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import threading
@@ -40,6 +41,13 @@ def is_repeatable(request: Request) -> bool:
     return _RESOURCE in request.scope
 
 
+_TOLD_ONCE = ("/keys", "/webhooks")
+"""Addresses whose answers hold a secret: those are kept nowhere, so not here either."""
+
+MAX_BODIES = 4
+"""Bodies that are held in memory at a time: that of a table may be long."""
+
+
 class Idempotency:
     """ASGI middleware; see the module."""
 
@@ -49,11 +57,13 @@ class Idempotency:
         self._who = who
         self._in_flight: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+        self._bodies = asyncio.Semaphore(MAX_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope.get("headers", ()))
         key = headers.get(b"idempotency-key", b"").decode("latin-1")
-        if scope["type"] != "http" or scope["method"] != "POST" or not key:
+        is_kept = scope["type"] == "http" and scope["method"] == "POST" and key
+        if not is_kept or scope["path"].endswith(_TOLD_ONCE):
             await self._app(scope, receive, send)
             return
         try:
@@ -63,22 +73,33 @@ class Idempotency:
         except StudioError as error:
             await problem_of(error)(scope, receive, send)
             return
+        async with self._bodies:
+            await self._carry_out(scope, receive, send, (owner, key), headers)
+
+    async def _carry_out(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        claim: tuple[str, str],
+        headers: dict[bytes, bytes],
+    ) -> None:
         body = await Request(scope, receive).body()
-        digest = _digest(scope, headers.get(b"content-type", b""), body)
+        digest = await run_in_threadpool(_digest, scope, headers.get(b"content-type", b""), body)
         with self._lock:
-            is_mine = (owner, key) not in self._in_flight
-            self._in_flight.add((owner, key))
+            is_mine = claim not in self._in_flight
+            self._in_flight.add(claim)
         if not is_mine:
             busy = Conflict("The same request is still being carried out: ask again in a moment.")
             await problem_of(busy)(scope, receive, send)
             return
         answer = _Recorded()
         try:
-            await self._once(scope, _Replayed(body, receive), answer, (owner, key), digest)
+            await self._once(scope, _Replayed(body, receive), answer, claim, digest)
         finally:
             # Before anything is sent: who has the answer may ask again at once.
             with self._lock:
-                self._in_flight.discard((owner, key))
+                self._in_flight.discard(claim)
             for message in answer.messages:
                 await send(message)
 
@@ -111,13 +132,16 @@ class Idempotency:
         try:
             await self._app(scope, receive, answer.send)
         finally:
-            await run_in_threadpool(self._keep, claim, answer)
+            await run_in_threadpool(self._keep, claim, answer, kept is None)
 
-    def _keep(self, claim: tuple[str, str], answer: _Recorded) -> None:
-        """What was done is answered again; what was refused may be tried again."""
+    def _keep(self, claim: tuple[str, str], answer: _Recorded, is_first: bool) -> None:
+        """What was done is answered again; what was refused may be tried again.
+
+        One that was sent before without an answer may have been carried out then: it keeps its id.
+        """
         if 200 <= answer.status < 300:
             self._answers.keep_answer(*claim, answer.status, answer.headers, answer.body)
-        elif answer.status:
+        elif answer.status and is_first:
             self._answers.forget_answer(*claim)
 
 

@@ -171,9 +171,12 @@ class Screening:
             verdict = None
             if isinstance(event, PictureFinished):
                 verdict = next(verdicts)
-                self._on_screened(event.job_id, event.index, verdict, seconds)
-                if verdict.answer is not Answer.ALLOW:
-                    self._on_doubt(event.job_id)
+                try:
+                    self._on_screened(event.job_id, event.index, verdict, seconds)
+                    if verdict.answer is not Answer.ALLOW:
+                        self._on_doubt(event.job_id)
+                except Exception:  # whoever listens, the verdict is to be recorded
+                    log.exception("nobody could be told of a verdict on job %s", event.job_id)
             self._hand_on(event, verdict)
 
     def _judge_preview(self, event: Stepped) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from studio.errors import NotFound, StudioError, Unavailable
+from studio.errors import NotFound
 from studio.moderation_policy import ModerationPolicy
 from studio.pictures import RELEASED_FOLDER, Pictures
 from studio.review import Act
@@ -101,9 +101,9 @@ class Upkeep:
                 due_at = self._store.next_due_at()
                 if due_at is not None:
                     wait_seconds = min(wait_seconds, max(0.0, due_at - time.time()) + 0.01)
-            except Unavailable:
-                return  # the store is closed
-            except StudioError:
+            except Exception:
+                if self._is_closing:
+                    return  # the store is closed
                 log.exception("decisions could not take effect")
                 wait_seconds = RETRY_SECONDS
             self._wakes.wait(wait_seconds)

@@ -24,6 +24,8 @@ def render_hidden(hidden: Hidden, say: Say) -> str:
 
 def hidden_phrase(hidden: Hidden) -> Phrase:
     """Which sentence it is."""
+    if hidden.release is Release.DELETED:
+        return texts.DELETED
     if hidden.origin == "appeal" and hidden.is_waiting:
         return texts.HELD_APPEALED
     if hidden.release is Release.REJECTED:

@@ -63,6 +63,7 @@ ORIGIN_APPEAL = Phrase("Appeal of its owner", "作者申诉")
 
 CURVE = Phrase("What decisions say about the threshold", "决定对阈值的启示")
 
+DELETED = Phrase("This picture was deleted.", "此图片已删除。")
 HELD_UNSCREENED = Phrase(
     "Held back: nothing could check this picture. A reviewer looks at it.",
     "已扣留：无法检查此图片，审核员将查看。",
