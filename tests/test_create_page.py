@@ -114,6 +114,7 @@ def test_strokes_survive_every_action_of_the_page_and_a_reload(
 
     write(page, "subject", "teapot")
     page.click("#generate")
+    expect(page.locator("#result")).to_contain_text("teapot")  # not the picture before it
     expect(page.locator("#result img.v-picture")).to_be_visible()
     page.locator("#recent .v-thumb").first.click()
     page.get_by_role("button", name="Reuse seed").click()
@@ -231,6 +232,7 @@ def test_a_draft_follows_typing_and_strokes_and_generate_draws_it_in_full(
     expect(page.locator("#result")).to_be_hidden()
 
     page.click("#generate")
+    expect(page.locator("#result")).to_contain_text("at dawn")  # not the picture before it
     expect(page.locator("#result img.v-picture")).to_be_visible()
     expect(page.locator("#draft img.v-picture")).to_be_hidden()
     job = served.studio.jobs()[0]

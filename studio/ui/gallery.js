@@ -329,8 +329,14 @@
   // Binding to the frame the server drew; it is drawn anew when the language is switched.
 
   let boundAt = 0;
+  let space = null; // where the bound frame draws: Gradio may keep the frame and draw its inside anew
+  let bound = new AbortController();
   const bind = (element) => {
+    bound.abort();
+    bound = new AbortController();
+    const { signal } = bound;
     frame = element;
+    space = $(".v-grid-space");
     boundAt = performance.now();
     frame.addEventListener("click", (event) => {
       const button = event.target.closest("[data-do]");
@@ -341,12 +347,12 @@
         focused = Number(cell.dataset.index);
         open(cell.dataset.id, focused);
       }
-    });
+    }, { signal });
     frame.addEventListener("change", (event) => {
       const cell = event.target.closest(".v-cell");
       if (cell) choose(itemAt(Number(cell.dataset.index)));
       if (event.target.closest(".v-gallery-bar")) search();
-    });
+    }, { signal });
     let typing = 0;
     $(".v-search").addEventListener("input", () => {
       clearTimeout(typing);
@@ -355,7 +361,7 @@
     frame.addEventListener("submit", (event) => {
       if (event.target.matches(".v-gallery-bar")) { event.preventDefault(); search(); }
       if (event.target.matches(".v-place")) { event.preventDefault(); place(event.target).catch(tell); }
-    });
+    }, { signal });
     $(".v-compare input").addEventListener("input", (event) => slide(event.target.value));
     const stage = $(".v-compare-stage");
     const drag = (event) => {
@@ -369,7 +375,7 @@
       if (location.hash.startsWith("#gallery/")) history.replaceState(null, "", "#gallery");
       cellAt(focused)?.focus();
     });
-    new ResizeObserver(() => { measure(); draw(); }).observe($(".v-grid-space"));
+    new ResizeObserver(() => { measure(); draw(); }).observe(space);
     const bar = $(".v-gallery-bar");
     for (const name of ["text", "collection", "sku"]) bar.elements[name].value = look[name];
     bar.elements.starred.checked = look.starred;
@@ -452,6 +458,7 @@
   });
   new MutationObserver(() => {
     const element = document.querySelector("#gallery .v-gallery");
-    if (element && element !== frame) bind(element);
+    const inside = element?.querySelector(".v-grid-space");
+    if (inside && inside !== space) bind(element);
   }).observe(document.documentElement, { subtree: true, childList: true });
 })();
