@@ -9,6 +9,8 @@
   const SPARE_ROWS = 2; // drawn above and below what is in sight
   const TYPING_MS = 150;
   const POLL_MS = 500;
+  const SETTLE_MS = 250;
+  const SETTLE_TIMES = 20;
   const JUST_NOW_MS = 1000; // what was asked for this long ago is not asked for again
 
   let frame = null; // the .v-gallery that is bound
@@ -381,6 +383,19 @@
     bar.elements.starred.checked = look.starred;
     showChosen();
     refresh().then(openAddressed);
+    setTimeout(settle, SETTLE_MS, SETTLE_TIMES);
+  };
+  // An area may come to the front, or be drawn anew, while the first answer is on its way: look
+  // again until what is on the page is bound and has been measured.
+  const settle = (left) => {
+    const element = document.querySelector("#gallery .v-gallery");
+    const inside = element?.querySelector(".v-grid-space");
+    if (inside && inside !== space) return bind(element);
+    if (inside && isInFront() && !inside.dataset.row) {
+      measure();
+      draw();
+    }
+    if (left > 0 && !inside?.dataset.row) setTimeout(settle, SETTLE_MS, left - 1);
   };
 
   const search = () => {
