@@ -3,7 +3,8 @@
 Knows latents and pictures; does not know the encoder, which stays as the UNet learnt it.
 It learns from crops of latents against crops of pictures, and the UNet can train at the same
 time. Crops are judged to their edges, or it would not learn what a picture's edge is. Restarted,
-it goes on, and takes the latents that have been added since.
+it goes on, and takes the latents that have been added since. Its last lessons are on latents that
+the UNet redrew (`--own`), and a critic is its second judge (`--critic`).
 
     python -m scripts.draft.decoder --latents .draft/latents.pt --renders .draft/renders \
         --out .draft/decoder.pt --minutes 20
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -22,6 +24,7 @@ from tqdm import tqdm
 
 from scripts.draft import dataset, training
 from scripts.draft.autoencoder import CONFIG, FOLD, freeze_encoder, loss
+from scripts.draft.critic import Critic, critics_loss, decoders_loss
 
 CROP = 8  # latents on a side
 JITTER = 0.03  # a little noise on the latents, as a sampler's are never exact
@@ -52,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--own", type=Path, help="latents the UNet redrew, for half of each batch")
+    parser.add_argument("--critic", action="store_true", help="let a critic judge as well")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     g = torch.Generator().manual_seed(int(time.time()))
@@ -73,12 +77,16 @@ def main(argv: list[str] | None = None) -> int:
     vae.load_state_dict(data["vae"])
     freeze_encoder(vae)
     vae.to(args.device, memory_format=torch.channels_last)
-    average = training.Average(vae, 0.999)
+    average = training.Average(vae, 0.998)
     step = 0
+    critic = Critic().to(args.device) if args.critic else None
+    learns = torch.optim.AdamW(critic.parameters(), lr=4e-4, betas=(0.5, 0.9)) if critic else None
     if state := training.load(args.out):
         vae.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         step = state["step"]
+        if critic is not None and state.get("critic"):
+            critic.load_state_dict(state["critic"])
     weights = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)
     saved, smooth = time.time(), 0.0
@@ -92,8 +100,13 @@ def main(argv: list[str] | None = None) -> int:
         z = z + JITTER * torch.randn(z.shape, generator=g)
         z, x = z.to(args.device), x.to(args.device)
         with torch.autocast(torch.device(args.device).type, torch.bfloat16):
-            out = vae.decode(z).sample
-        value = loss(out.float(), x)
+            out = vae.decode(z).sample.float()
+        value = loss(out, x)
+        if critic is not None and learns is not None:
+            learns.zero_grad(set_to_none=True)
+            critics_loss(critic, out, x).backward()
+            learns.step()
+            value = value + decoders_loss(critic, out, x, value, vae.decoder.conv_out.weight)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -104,11 +117,23 @@ def main(argv: list[str] | None = None) -> int:
             smooth = value.item() if smooth == 0 else 0.9 * smooth + 0.1 * value.item()
             bar.set_postfix(step=step, loss=f"{smooth:.4f}")
         if time.time() - saved > 150:
-            state = {"model": vae.state_dict(), "average": average.state_dict(), "step": step}
-            training.save(args.out, **state)
+            training.save(args.out, **kept(vae, average, step, critic))
             saved = time.time()
-    training.save(args.out, model=vae.state_dict(), average=average.state_dict(), step=step)
+    training.save(args.out, **kept(vae, average, step, critic))
     return 0
+
+
+def kept(
+    vae: AutoencoderKL, average: training.Average, step: int, critic: Critic | None
+) -> dict[str, Any]:
+    """The checkpoint's contents."""
+    judge = critic.state_dict() if critic else None
+    return {
+        "model": vae.state_dict(),
+        "average": average.state_dict(),
+        "step": step,
+        "critic": judge,
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """`Muon`: AdamW for vectors, orthogonalised momentum for matrices and convolutions.
 
 Knows parameters and their gradients; does not know models. Its own work is the same for any batch:
-on the draft's UNet and a processor a third of a step at a batch of 24.
+on the draft's UNet and a processor as much as the passes of twelve samples. Several processes that
+hold the same gradients divide the matrices among them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 MATRIX_SIDE = 32  # smaller ones are AdamW's
 
@@ -32,6 +33,8 @@ class Muon(torch.optim.Optimizer):
     """One rate for both: a matrix's step is scaled to the size that AdamW's would have.
 
     The scale, 0.2 * sqrt(longer side), and the weight decay for all are those of Liu et al. 2025.
+    With `num_processes`, each steps its own share of the matrices and hands them to the others;
+    a state that is kept holds the momentum of that process's share only.
     """
 
     def __init__(
@@ -42,9 +45,14 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.98),
         weight_decay: float = 0.01,
+        rank: int = 0,
+        num_processes: int = 1,
     ) -> None:
         every = list(parameters)
         matrices = [p for p in every if _is_matrix(p)]
+        self._rank = rank
+        self._shares = _shares(matrices, num_processes)
+        self._mine = {id(p) for p in self._shares[rank]}
         others = [p for p in every if not _is_matrix(p)]
         shared = {"momentum": momentum, "betas": betas, "weight_decay": weight_decay}
         super().__init__(
@@ -58,11 +66,24 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
+                if group["is_matrix"] and id(p) not in self._mine:
+                    continue
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 if group["is_matrix"]:
                     self._step_matrix(p, group)
                 else:
                     self._step_vector(p, group)
+        if len(self._shares) > 1:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        """Every process's share of the matrices, to all the others."""
+        for rank, share in enumerate(self._shares):
+            flat = torch.cat([p.flatten() for p in share])
+            distributed.broadcast(flat, src=rank)
+            if rank != self._rank:
+                for p, part in zip(share, flat.split([p.numel() for p in share]), strict=True):
+                    p.copy_(part.view_as(p))
 
     def _step_matrix(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
@@ -83,6 +104,17 @@ class Muon(torch.optim.Optimizer):
         state["second"].lerp_(p.grad.square(), 1 - b2)
         root = (state["second"] / (1 - b2**n)).sqrt_().add_(1e-8)
         p.addcdiv_(state["first"], root, value=-group["lr"] / (1 - b1**n))
+
+
+def _shares(matrices: list[Tensor], count: int) -> list[list[Tensor]]:
+    """The matrices in `count` lots of about the same work, the same in every process."""
+    lots: list[list[Tensor]] = [[] for _ in range(count)]
+    work = [0] * count
+    for p in sorted(matrices, key=Tensor.numel, reverse=True):
+        least = work.index(min(work))
+        lots[least].append(p)
+        work[least] += p.numel() * min(p.shape[0], p[0].numel())
+    return lots
 
 
 def _is_matrix(p: Tensor) -> bool:

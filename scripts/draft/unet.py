@@ -127,7 +127,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
     whole.to(args.device)
     average = training.Average(whole, args.decay)
     weights = [w for w in whole.parameters() if w.requires_grad]
-    optimizer = Muon(weights, lr=args.rate)
+    optimizer = Muon(weights, lr=args.rate, rank=rank, num_processes=args.processes)
     step, spent = 0, 0.0
     if state is not None:
         whole.load_state_dict(state["model"])
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--device", default="cpu", help="cuda takes one process")
-    parser.add_argument("--batch", type=int, default=24, help="over all processes")
+    parser.add_argument("--batch", type=int, default=64, help="over all processes")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.998, help="of the averaged weights")
     parser.add_argument("--save-every", type=float, default=4, help="minutes")

@@ -111,9 +111,12 @@ class Symptoms:
                 apply=self._free_running,
             )
         from studio.engine.devices import give_back, held_bytes
+        from studio.engine.probe import draw
 
-        self.drawing  # noqa: B018  # what a picture leaves behind is what is looked at
+        # What a picture leaves behind is looked at, not what lay unused before it was drawn.
         device = self.model.device
+        give_back(device)
+        draw(self.model, num_steps=self._num_steps)
         freed = give_back(device)
         available = psutil.virtual_memory().available
         status = Status.GOOD if freed["freed"] < MUCH_BYTES else Status.WARNING
