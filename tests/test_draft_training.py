@@ -16,7 +16,8 @@ from torch import Tensor
 
 from scripts.draft import autoencoder, controlnet, latents, model, shipped, tokenizer, training
 from scripts.draft import unet as unet_training
-from scripts.draft.optimizers import orthogonal
+from scripts.draft.critic import Critic, critics_loss, decoders_loss
+from scripts.draft.optimizers import Muon, orthogonal
 from scripts.draft.sketches import edges, hand_drawn
 from scripts.draft.vocabulary import FIELDS, words
 from scripts.draft.world import describe
@@ -134,6 +135,42 @@ def test_momentum_made_orthogonal_has_singular_values_about_one() -> None:
     for shape in ((40, 90), (90, 40)):
         values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
         assert 0.4 < values.min() < values.max() < 1.4
+
+
+def test_processes_that_share_muons_matrices_step_every_one_as_one_process_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Muon, "_exchange", lambda self: None)
+    noise = torch.Generator().manual_seed(0)
+    start = [torch.randn(32 + 8 * i, 40, generator=noise) for i in range(5)]
+    slopes = [torch.randn(w.shape, generator=noise) for w in start]
+
+    def stepped(**share: int) -> list[Tensor]:
+        weights = [w.clone().requires_grad_() for w in start]
+        for w, slope in zip(weights, slopes, strict=True):
+            w.grad = slope
+        Muon(weights, lr=0.1, **share).step()
+        return [w.detach() for w in weights]
+
+    alone = stepped()
+    shared = [stepped(rank=rank, num_processes=2) for rank in (0, 1)]
+    for i, whole in enumerate(alone):
+        moved = [half[i] for half in shared if not torch.equal(half[i], start[i])]
+        assert len(moved) == 1
+        assert torch.equal(moved[0], whole)
+
+
+def test_a_critic_lets_the_decoder_learn_and_does_not_learn_with_it() -> None:
+    critic = Critic()
+    last = torch.nn.Conv2d(3, 3, 3, padding=1)
+    decoded = last(pictures(2))
+    compared = decoded.square().mean()
+    value = decoders_loss(critic, decoded, pictures(2, seed=1), compared, last.weight)
+    (slope,) = torch.autograd.grad(value, last.weight, retain_graph=True)
+    assert slope.abs().sum() > 0
+    critics_loss(critic, decoded, pictures(2, seed=1)).backward()
+    assert last.weight.grad is None
+    assert all(weight.grad is not None for weight in critic.parameters())
 
 
 def test_lines_by_hand_stay_lines_of_the_picture() -> None:
