@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import http.server
 import json
 import logging
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import Request
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from studio import watch_routes
 from studio.api_key import Scope
@@ -30,6 +36,43 @@ from tests.people_tools import ADMIN, people_of
 from tests.watch_tools import Troubles
 
 BRIEF = Brief(subject="mug", color="red")
+
+
+class Collector:
+    """What OpenTelemetry's collector does first: takes spans over HTTP."""
+
+    def __init__(self) -> None:
+        self.resources: list[ResourceSpans] = []
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    content = gzip.decompress(content)
+                asked = ExportTraceServiceRequest.FromString(content)
+                collector.resources += asked.resource_spans
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    made = Collector()
+    yield made
+    made.close()
 
 
 def sample(studio: Studio, name: str, **labels: str) -> float:
@@ -228,6 +271,22 @@ def test_spans_tell_every_stage_of_a_job_and_no_words(
     assert all(0 <= span["seconds"] <= root["seconds"] + 1 for span in spans)
     assert "zanzibar" not in text
     assert "mug" not in text
+
+
+def test_a_collector_is_sent_the_spans(
+    collector: Collector, open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
+    studio = open_studio(traces="otlp")
+    studio.wait_until_ready(WAIT_SECONDS)
+    draw(studio)
+    assert studio.watch._tracing is not None
+    studio.watch._tracing.close()
+    (resource,) = collector.resources
+    said = {item.key: item.value.string_value for item in resource.resource.attributes}
+    assert said["service.name"] == "vitrine"
+    names = [span.name for scope in resource.scope_spans for span in scope.spans]
+    assert sorted(names) == sorted(["waiting", "denoising", "decoding", "screening", "job"])
 
 
 def test_traces_are_off_unless_asked_for_and_a_wrong_target_is_told(tmp_path: Path) -> None:
