@@ -13,7 +13,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	scripts/install_debian_packages.sh
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
