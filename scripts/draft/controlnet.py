@@ -175,7 +175,7 @@ def train(args: argparse.Namespace) -> None:
         ids = model.time_ids(*lesson.pixels.shape[-2:], len(rows)).to(args.device)
         added = {"text_embeds": pooled, "time_ids": ids}
         t = t.to(args.device)
-        with torch.autocast(device_type, torch.bfloat16):
+        with model.attention_for(device_type), torch.autocast(device_type, torch.bfloat16):
             down, middle = net(noisy, t, states, follow, return_dict=False)
             out = teacher.unet(
                 noisy,
@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=40, help="in all, restarts included")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--save-every", type=float, default=5, help="minutes")
     parser.add_argument("--export", action="store_true", help="put it into the model's folder")

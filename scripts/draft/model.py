@@ -7,12 +7,14 @@ states are laid side by side, the second's pooled projection, size conditioning.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from scripts.draft.autoencoder import CHANNELS
@@ -136,6 +138,13 @@ CONTROLNET: dict[str, Any] = {
 
 def controlnet() -> ControlNetModel:
     return ControlNetModel(**CONTROLNET)
+
+
+def attention_for(device_type: str) -> AbstractContextManager[Any]:
+    """How attention is computed while training: of so few tokens, a processor learns a tenth faster
+    when it is written out than when it is fused.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if device_type == "cpu" else nullcontext()
 
 
 def time_ids(height: int, width: int, rows: int) -> Tensor:

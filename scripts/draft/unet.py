@@ -17,13 +17,11 @@ import random
 import signal
 import threading
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from scripts.draft import model, training
@@ -150,9 +148,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = training.rate(minutes / args.minutes, args.rate, floor=0.02)
         noisy, t, target, captions, size = lessons.next()
-        # Of so few tokens, attention written out is learnt faster on a processor than fused.
-        attention = sdpa_kernel(SDPBackend.MATH) if device_type == "cpu" else nullcontext()
-        with attention, torch.autocast(device_type, torch.bfloat16):
+        with model.attention_for(device_type), torch.autocast(device_type, torch.bfloat16):
             out = whole(noisy, t, captions, size)
         value = (out.float() - target).square().mean()
         for w in weights:  # zeroed, not dropped: an unused weight must have a gradient to average
