@@ -179,7 +179,7 @@ DOORS = {
         "failure_rows.py",
         "image_rows.py",
         "job_rows.py",
-        "migrations.py",
+        "migrations/",
         "queue_rows.py",
         "quota.py",
         "review_reading.py",

@@ -12,7 +12,8 @@ from fastapi.responses import StreamingResponse
 from studio.api.door import Door
 from studio.api.idempotency import is_repeatable, resource_id
 from studio.api.jobs import Cursor, Limit
-from studio.api.schemas import BatchOut, BatchSummary, Page, RowOut
+from studio.api.schemas.base import Page
+from studio.api.schemas.batch import BatchOut, BatchSummary, RowOut
 from studio.api_key import Scope
 from studio.application import Studio
 from studio.batch import RowState

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from fastapi import APIRouter, Response
 
 from studio.api.door import Door
-from studio.api.schemas import HealthOut, ModelOut, Page, PresetsOut, SizeOut, TermOut
+from studio.api.schemas.base import Page
+from studio.api.schemas.house import HealthOut, ModelOut, PresetsOut, SizeOut, TermOut
 from studio.application import Studio
 from studio.engine.manager import State
 from studio.person import Person

@@ -8,18 +8,9 @@ from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
 from studio.api.door import Door
 from studio.api.idempotency import is_repeatable, resource_id
-from studio.api.schemas import (
-    BriefIn,
-    CancelIn,
-    CheckOut,
-    JobIn,
-    JobOut,
-    JobSummary,
-    Page,
-    PromptOut,
-    RequestOut,
-    SketchOut,
-)
+from studio.api.schemas.base import Page
+from studio.api.schemas.brief import BriefIn, CheckOut, PromptOut, RequestOut, SketchOut
+from studio.api.schemas.job import CancelIn, JobIn, JobOut, JobSummary
 from studio.api_key import Scope
 from studio.application import Studio
 from studio.errors import Conflict

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from studio.api.door import Door
-from studio.api.schemas import KeyIn, KeyOut, NewKeyOut, Page
+from studio.api.schemas.base import Page
+from studio.api.schemas.key import KeyIn, KeyOut, NewKeyOut
 from studio.api_key import KeyHolder, Scope
 from studio.application import Studio
 from studio.person import Person

@@ -7,7 +7,8 @@ from fastapi.responses import FileResponse
 
 from studio.api.door import Door
 from studio.api.jobs import Cursor, Limit
-from studio.api.schemas import Page, PictureOut
+from studio.api.schemas.base import Page
+from studio.api.schemas.picture import PictureOut
 from studio.api_key import Scope
 from studio.application import Studio
 from studio.errors import NotFound

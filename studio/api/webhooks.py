@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from studio.api.door import Door
 from studio.api.jobs import Limit
-from studio.api.schemas import DeliveryOut, NewWebhookOut, Page, WebhookIn, WebhookOut
+from studio.api.schemas.base import Page
+from studio.api.schemas.webhook import DeliveryOut, NewWebhookOut, WebhookIn, WebhookOut
 from studio.api_key import Scope
 from studio.application import Studio
 from studio.person import Person
