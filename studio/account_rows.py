@@ -19,6 +19,7 @@ from studio.audit import Entry, insert_entry
 from studio.errors import Conflict, NotFound
 from studio.person import Role
 from studio.quota import pictures_to_come, pictures_today
+from studio.statements import DISABLED
 from studio.tables import Tables
 
 
@@ -32,6 +33,15 @@ class AccountRows(Tables):
     def accounts(self) -> list[Account]:
         """All of them, by name."""
         return [_account_of(row) for row in self._rows("SELECT * FROM accounts ORDER BY name")]
+
+    def has_several_people(self) -> bool:
+        """Whether more than one may come in."""
+        sql = "SELECT COUNT(*) AS number FROM accounts WHERE is_enabled"
+        return bool(self._rows(sql)[0]["number"] > 1)
+
+    def disabled_names(self) -> frozenset[str]:
+        """Who may not come in."""
+        return frozenset(row["name"] for row in self._rows(DISABLED))
 
     def account(self, name: str) -> Account:
         """Raises `NotFound` where there is none of this name."""

@@ -34,7 +34,10 @@ class Scope(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """A key as it may be shown. `hint` is how it begins. Times are Unix seconds."""
+    """A key as it may be shown. `hint` is how it begins. Times are Unix seconds.
+
+    `parent` is the id of the key that made it: it ends no later than that one, and with it.
+    """
 
     id: str
     owner: str
@@ -45,6 +48,7 @@ class ApiKey:
     expires_at: float | None = None
     used_at: float | None = None
     revoked_at: float | None = None
+    parent: str | None = None
 
     @property
     def is_good(self) -> bool:

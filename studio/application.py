@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from studio.admission import Admission
-from studio.audit import AuditRows, deed
+from studio.attendance import Attendance
+from studio.audit import AuditRows
 from studio.batches import Batches
 from studio.brief import Brief
 from studio.compose import compose_prompt
@@ -44,7 +45,9 @@ from studio.groups import Groups
 from studio.hooks import Hooks
 from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
+from studio.job_acts import JobActs
 from studio.job_view import JobView
+from studio.job_views import JobViews
 from studio.key_rows import KeyRows
 from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
@@ -185,6 +188,23 @@ class Studio:
             on_screened=lambda *facts: self.watch.screened(*facts),
         )
 
+        self._acts = JobActs(
+            store,
+            self._board,
+            self._dispatcher,
+            self._manager,
+            max_pictures_per_day=config.max_pictures_per_day or None,
+            on_cancelled=self.watch.cancelled,
+        )
+        self._views = JobViews(
+            store, self._board, self._estimates, why_hidden=self.moderation.why_hidden
+        )
+        self._attendance = Attendance(
+            store,
+            self._dispatcher,
+            cancel=self._manager.cancel,
+            on_changed=self._board.notify,
+        )
         self.batches = Batches(self, store)
         self.hooks = Hooks(store, config)
         self.keys = Keys(store, self.people.person_named)
@@ -220,9 +240,11 @@ class Studio:
                 config, card=card, presets=presets, store=store, load=load, classifier=classifier
             )
             studio._pictures.remove_leftovers()
+            studio.gallery.finish_deleting()
             studio._controls.keep_only(store.control_digests())
             studio._recorder.start()
             studio.watch.start()
+            studio._attendance.begin()
             studio.batches.begin()
             studio.hooks.begin()
             studio.moderation.start()
@@ -251,6 +273,7 @@ class Studio:
         self._admission.is_closed = True
         self.batches.close()
         self.hooks.close()
+        self._attendance.close()
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
         self._screening.close()
@@ -359,20 +382,7 @@ class Studio:
 
         Pictures already finished stay. A job that is over is left as it is.
         """
-        job = self._store.job(job_id, owner=owner)
-        if not job.status.is_active:
-            return
-        # The mark comes first: whatever the engine still says of the job finds it closed.
-        is_begun = False
-        with contextlib.suppress(Conflict):
-            if not after_picture:
-                self._store.mark_cancelled(job_id, deed(owner, "job.cancel", job_id))
-                self.watch.cancelled(job_id)
-            else:
-                is_begun = self._store.mark_stopping(job_id, deed(owner, "job.stop", job_id))
-        stop = self._manager.stop_after_picture if is_begun else self._manager.cancel
-        self._dispatcher.tell(job_id, lambda: stop(job_id), is_leaving=not is_begun)
-        self._board.notify()
+        self._acts.cancel(job_id, owner, after_picture=after_picture)
 
     def skip(self, job_id: str, index: int | None = None, owner: str = LOCAL_OWNER) -> None:
         """Leave out one picture of a job: the one furthest along unless `index` says which.
@@ -383,37 +393,11 @@ class Studio:
             BadInput: the job has no such picture.
             Conflict: the job is over.
         """
-        self._store.job(job_id, owner=owner)
-        if index is None:
-            index = self._furthest_index(job_id)
-        chosen = index
-        if self._store.skip(job_id, chosen, deed(owner, "job.skip", job_id, index=chosen)):
-            if self._store.job(job_id).status.is_active:
-                self._dispatcher.tell(job_id, lambda: self._manager.skip(job_id, chosen))
-            else:  # it waited, and that was its last picture
-                self._dispatcher.tell(job_id, lambda: self._manager.cancel(job_id), is_leaving=True)
-            self._board.notify()
-
-    def _furthest_index(self, job_id: str) -> int:
-        missing = self._store.missing_indices(job_id)
-        live = self._board.pictures(job_id)
-        drawn = [picture for index, picture in live.items() if index in missing]
-        if drawn:
-            return max(drawn, key=lambda picture: (picture.step, -picture.index)).index
-        return min(missing, default=0)
+        self._acts.skip(job_id, index, owner)
 
     def retry(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
         """Queue a failed or cancelled job again; only its missing pictures are drawn."""
-        job = self._store.retry(
-            job_id,
-            owner=owner,
-            max_pictures_per_day=self.config.max_pictures_per_day or None,
-            made=deed(owner, "job.retry", job_id),
-        )
-        self.watch.submitted(job)
-        self._board.notify()
-        self._dispatcher.fill()
-        return job
+        return self._submitted(self._acts.retry(job_id, owner))
 
     def job(self, job_id: str, owner: str = LOCAL_OWNER) -> Job:
         return self._store.job(job_id, owner=owner)
@@ -445,26 +429,7 @@ class Studio:
 
     def view(self, job_id: str, owner: str = LOCAL_OWNER) -> JobView:
         """A job with everything a person wants to see of it."""
-        job = self._store.job(job_id, owner=owner)
-        live = self._board.pictures(job_id)
-        images = self._store.images(job_id=job_id, release=None, limit=job.request.num_images)
-        num_ahead = self._store.num_ahead(job_id) if job.status is JobStatus.QUEUED else 0
-        gone = {image.index for image in images} | set(job.skipped)
-        left = live.keys() - gone if job.is_stopping else set(range(job.request.num_images)) - gone
-        seconds = self._estimates.of(job, len(left))
-        return JobView(
-            job=job,
-            num_ahead=num_ahead,
-            seconds_waiting=None if seconds is None else seconds[0],
-            seconds_running=None if seconds is None else seconds[1],
-            live=live,
-            images={image.index: image for image in images},
-            hidden={
-                image.index: self.moderation.why_hidden(image)
-                for image in images
-                if image.release is not Release.RELEASED
-            },
-        )
+        return self._views.of(job_id, owner)
 
     def picture_seconds(self, request: Request) -> float | None:
         """Seconds this device takes for one picture; `None` while that is not known."""

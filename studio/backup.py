@@ -214,8 +214,9 @@ def _copy_files(
 def _missing_pictures(part: Path, files: dict[str, dict[str, object]]) -> list[str]:
     """The pictures that the copied database names and that were not copied as it knows them."""
     with contextlib.closing(sqlite3.connect(part / DATABASE_NAME)) as db:
-        # Of a deleted picture only the row is left.
-        rows = db.execute("SELECT path, digest FROM images WHERE path <> ''").fetchall()
+        # Of a deleted picture only the row is left, or soon will be.
+        sql = "SELECT path, digest FROM images WHERE path <> '' AND release <> 'deleted'"
+        rows = db.execute(sql).fetchall()
     return [path for path, digest in rows if files.get(path, {}).get("sha256") != digest]
 
 

@@ -1,7 +1,7 @@
 """`Batch` and `BatchRow`: a table of products that was handed over at once, and one line of it.
 
-    ready ─▶ running ⇄ paused ─▶ finished          a retry goes back to running
-      └─────────┴────────┴──▶ cancelled
+    checking ─▶ ready ─▶ running ⇄ paused ─▶ finished          a retry goes back to running
+        └─────────┴─────────┴────────┴──▶ cancelled
 
 A row that cannot be used is `bad` and never drawn. Every other has the id of its job from the first
 moment, before there is such a job; so it is drawn once, whatever dies in between.
@@ -19,6 +19,7 @@ from studio.request import Request
 
 
 class BatchStatus(enum.StrEnum):
+    CHECKING = "checking"
     READY = "ready"
     RUNNING = "running"
     PAUSED = "paused"

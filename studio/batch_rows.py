@@ -7,7 +7,9 @@ Once a line's job is in the queue, the database itself keeps the line's state eq
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -19,7 +21,7 @@ from studio.brief import Brief
 from studio.errors import Conflict, NotFound
 from studio.image_record import ImageRecord
 from studio.rows import Page, image_of_row
-from studio.statements import number_of
+from studio.statements import count, number_of
 from studio.tables import Tables
 
 _INSERT_ROW = (
@@ -33,8 +35,12 @@ _IN_HAND = ", ".join(f"'{state}'" for state in IN_HAND)
 class BatchRows(Tables):
     """Batches by id and by owner; their lines by number and by state."""
 
-    def add_batch(self, batch: Batch, rows: Iterable[BatchRow]) -> None:
-        """Keep a batch with all its lines, or nothing of it."""
+    def add_batch(self, batch: Batch, rows: Iterable[BatchRow] = ()) -> None:
+        """Keep a batch with all its lines, or nothing of it.
+
+        Raises:
+            Conflict: there is a batch with this id.
+        """
 
         def work(db: Database) -> None:
             values = {
@@ -50,10 +56,47 @@ class BatchRows(Tables):
             }
             names = ", ".join(values)
             marks = ", ".join(f":{name}" for name in values)
-            db.execute(f"INSERT INTO batches ({names}) VALUES ({marks})", values)
+            try:
+                db.execute(f"INSERT INTO batches ({names}) VALUES ({marks})", values)
+            except sqlite3.IntegrityError as error:
+                raise Conflict(f"A batch {batch.id} exists already.") from error
             db.conn.executemany(_INSERT_ROW, (_values_of_row(batch.id, row) for row in rows))
 
         self._write(work)
+
+    # A table that is still being checked
+
+    def begin_check(self, batch: Batch) -> None:
+        """Keep a batch whose lines follow, by `add_checked`. Raises as `add_batch`."""
+        self.add_batch(dataclasses.replace(batch, status=BatchStatus.CHECKING))
+
+    def add_checked(self, batch_id: str, rows: Iterable[BatchRow]) -> None:
+        """Lines more. Raises `Conflict` where the batch is not being checked any more."""
+
+        def work(db: Database) -> None:
+            _require_checking(db, batch_id)
+            db.conn.executemany(_INSERT_ROW, (_values_of_row(batch_id, row) for row in rows))
+
+        self._write(work)
+
+    def end_check(self, batch_id: str, notes: Collection[str], work: Collection[Portion]) -> None:
+        """checking → ready. Raises as `add_checked`."""
+        given = [json.dumps(list(notes)), json.dumps([portion.to_dict() for portion in work])]
+
+        def write(db: Database) -> None:
+            _require_checking(db, batch_id)
+            sql = "UPDATE batches SET status = ?, notes = ?, work = ? WHERE id = ?"
+            db.execute(sql, [BatchStatus.READY, *given, batch_id])
+
+        self._write(write)
+
+    def give_up_check(self, batch_id: str, message: str) -> bool:
+        """checking → cancelled, without lines, and why; whether it was being checked."""
+        return self._write(lambda db: bool(_give_up_checks(db, message, batch_id)))
+
+    def end_every_check(self, message: str) -> None:
+        """As `give_up_check`, for every batch; to be called before any is begun."""
+        self._write(lambda db: _give_up_checks(db, message))
 
     def delete_batch(self, batch_id: str, *, owner: str | None = None) -> None:
         """Forget a batch and its lines; jobs and pictures stay.
@@ -216,6 +259,11 @@ class BatchRows(Tables):
         sql = "UPDATE batches SET message = ? WHERE id = ? AND message != ?"
         self._write(lambda db: db.execute(sql, [message, batch_id, message]))
 
+    def pause_batches(self, owner: str, message: str) -> None:
+        """Pause what is at work of the owner's, and say why."""
+        sql = "UPDATE batches SET status = 'paused', message = ? WHERE owner = ? AND status = ?"
+        self._write(lambda db: db.execute(sql, [message, owner, BatchStatus.RUNNING]))
+
     def cancel_waiting_lines(self, batch_id: str) -> None:
         sql = "UPDATE batch_rows SET state = 'cancelled' WHERE batch_id = ? AND state = 'waiting'"
         self._write(lambda db: db.execute(sql, [batch_id]))
@@ -240,6 +288,21 @@ class BatchRows(Tables):
             " WHERE job_id = ? AND EXISTS (SELECT 1 FROM jobs WHERE id = job_id)"
         )
         self._write(lambda db: db.execute(sql, [job_id]))
+
+
+def _require_checking(db: Database, batch_id: str) -> None:
+    sql = "SELECT COUNT(*) FROM batches WHERE id = ? AND status = ?"
+    if not count(db, sql, batch_id, BatchStatus.CHECKING):
+        raise Conflict("This table is not being checked any more.")
+
+
+def _give_up_checks(db: Database, message: str, batch_id: str | None = None) -> int:
+    chosen = "status = 'checking' AND (:id IS NULL OR id = :id)"
+    given = {"id": batch_id, "message": message, "at": time.time()}
+    sql = f"DELETE FROM batch_rows WHERE batch_id IN (SELECT id FROM batches WHERE {chosen})"
+    db.execute(sql, given)
+    sql = "UPDATE batches SET status = 'cancelled', message = :message, finished_at = :at"
+    return int(db.execute(f"{sql} WHERE {chosen}", given).rowcount)
 
 
 def _get_batch(db: Database, batch_id: str, owner: str | None) -> Batch:

@@ -11,10 +11,12 @@ again is then found out, and the others are not parked with it.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Sequence
 
+from studio.errors import Conflict
 from studio.job import Job
 from studio.store import Store
 from studio.terms import ServiceClass
@@ -38,6 +40,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._handed: dict[str, Job] = {}
         self._leaving: set[str] = set()
+        self._withdrawn: set[str] = set()
         self._is_open = False
 
     def open(self) -> None:
@@ -63,6 +66,11 @@ class Dispatcher:
         with self._lock:
             self._handed.pop(job_id, None)
             self._leaving.discard(job_id)
+            is_withdrawn = job_id in self._withdrawn
+            self._withdrawn.discard(job_id)
+        if is_withdrawn:
+            with contextlib.suppress(Conflict):  # it waited, or ended by itself
+                self._store.requeue(job_id)
         self.fill()
 
     def tell(self, job_id: str, message: Callable[[], None], *, is_leaving: bool = False) -> bool:
@@ -78,6 +86,18 @@ class Dispatcher:
                 self._leaving.add(job_id)
             message()
             return True
+
+    def withdraw(self, owner: str, cancel: Callable[[str], None]) -> None:
+        """Have the engine leave every job of `owner`, by `cancel`; see `tell`.
+
+        Each is back in its place in the queue when it is released.
+        """
+        with self._lock:
+            for job in self._handed.values():
+                if job.owner == owner:
+                    self._leaving.add(job.id)
+                    self._withdrawn.add(job.id)
+                    cancel(job.id)
 
     def is_leaving(self, job_id: str) -> bool:
         """Whether the engine was told to leave the job and has not answered yet."""

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from studio.audit import entry
 from studio.errors import BadInput, NotFound
 from studio.image_record import ImageRecord
 from studio.person import Person, Role
@@ -134,23 +135,32 @@ class Gallery:
         return self._shelve(person, image_ids, sku=_name(sku, "SKU"))
 
     def delete(self, person: Person, image_ids: Sequence[str]) -> int:
-        """Delete pictures: their files first, so that what is gone from sight is gone indeed.
+        """Delete pictures, their files too; a death in between is made good at the next start.
 
         Their rows stay without them, for the audit and so that no retry draws them again. Returns
-        how many there were; those that are not the person's are none.
+        how many there were; those that are not the person's, or not released, are none.
         """
         person.require(Role.MERCHANDISER)
         num_deleted = 0
         for image_id in _checked(image_ids):
             try:
-                item = self.one(person, image_id)
+                image = self.one(person, image_id).image
+                made = entry(person, "picture.delete", image_id, digest=image.digest)
+                self._store.forget_image(image_id, person.name, made)
             except NotFound:
                 continue
-            self._pictures.delete(item.image)
-            self._store.forget_image(image_id, person.name)
-            self._store.note(person, "picture.delete", image_id, digest=item.image.digest)
+            self._remove(image)
             num_deleted += 1
         return num_deleted
+
+    def finish_deleting(self) -> None:
+        """Remove files of pictures that were being deleted when the process died."""
+        for image in self._store.half_deleted():
+            self._remove(image)
+
+    def _remove(self, image: ImageRecord) -> None:
+        self._pictures.delete(image)
+        self._store.clear_path(image.id)
 
     def _shelve(self, person: Person, image_ids: Sequence[str], **changes: str | int) -> int:
         person.require(Role.MERCHANDISER)

@@ -135,6 +135,7 @@ def add_gallery_routes(app: FastAPI, studio: Studio) -> None:
             "Cache-Control": "no-store",
             "Content-Disposition": 'attachment; filename="vitrine-pictures.zip"',
         }
+        studio.audit.note(person, "gallery.download", num_pictures=len(items))
         content = _zip(studio, person, items)
         return StreamingResponse(content, media_type="application/zip", headers=headers)
 

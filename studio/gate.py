@@ -2,11 +2,13 @@
 
 It stands right behind the `Guard`. It reads the session's cookie, or the key of a program, and
 leaves the `Person` with the request for `who.person_of`. Which address is for whom is `access.py`'s
-to say.
+to say, which tab is whose `tabs.py`'s; a request that lasts is ended by `visit.py` when its person
+may not come in any more.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
@@ -15,10 +17,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from studio.access import KEYED, Access, access_of
+from studio.audit import ask_from
 from studio.errors import Forbidden, NotFound, StudioError, Unauthenticated
 from studio.guard import App, Receive, Scope, Send
 from studio.people import People
 from studio.person import Person, Role
+from studio.tabs import Tabs
+from studio.visit import Visit
 from studio.who import admit
 
 COOKIE = "vitrine-session"
@@ -34,19 +39,28 @@ class Gate:
     def __init__(self, app: App, *, people: People) -> None:
         self._app = app
         self._people = people
+        self._tabs = Tabs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            await self._pass(scope)
+            person = await self._pass(scope)
+            if person is not None:
+                receive = await self._tabs.settle(scope, receive, person.name)
         except StudioError as error:
             await _refuse(scope, send, error)
             return
-        await self._app(scope, receive, send)
+        if person is None:
+            await self._app(scope, receive, send)
+            return
+        ask_from(person.address)
+        stays = functools.partial(self._may_stay, scope, person)
+        await Visit(receive, send, stays).attend(self._app, scope)
 
-    async def _pass(self, scope: Scope) -> None:
+    async def _pass(self, scope: Scope) -> Person | None:
+        """Who is let in; nobody in particular where everybody is."""
         access = access_of(scope["path"])
         if access is None:
             raise NotFound("There is nothing at this address.")
@@ -54,11 +68,19 @@ class Gate:
         if person is not None:
             admit(scope, person)
         if access is Access.PUBLIC:
-            return
+            return None
         if person is None:
             raise Unauthenticated("Nobody is signed in here, or not any more: sign in first.")
         if access in _ROLES:
             person.require(_ROLES[access])
+        return person
+
+    async def _may_stay(self, scope: Scope, person: Person) -> bool:
+        """Whether who was let in would be again, as the same and in the same roles."""
+        try:
+            return await run_in_threadpool(self._visitor, scope) == person
+        except StudioError:
+            return False
 
     def _visitor(self, scope: Scope) -> Person | None:
         headers = Headers(scope=scope)

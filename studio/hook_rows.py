@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from studio.errors import Conflict, NotFound
 from studio.hook import Delivery, DeliveryStatus, Hook, HookEvent
 from studio.job import new_id
-from studio.statements import count
+from studio.statements import DISABLED, count
 from studio.tables import Tables
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Delivery))
@@ -87,13 +87,24 @@ class HookRows(Tables):
         sql = "SELECT * FROM hook_deliveries WHERE hook_id = ? ORDER BY number DESC LIMIT ?"
         return [_delivery_of_row(row) for row in self._rows(sql, hook_id, limit)]
 
-    def deliveries_due(self, *, limit: int = 50) -> list[Delivery]:
-        """The messages to be tried now, the oldest first."""
+    def deliveries_due(
+        self, *, not_of: Collection[str] = (), not_to: Collection[str] = (), limit: int = 50
+    ) -> list[tuple[str, Delivery]]:
+        """The messages to be tried now with their owners: of each webhook its oldest.
+
+        Those of the webhooks `not_of`, and of the owners `not_to`, are left out, and of people who
+        are disabled: theirs wait until they are not any more.
+        """
         sql = (
-            "SELECT * FROM hook_deliveries WHERE status = 'waiting' AND next_at <= ?"
-            " ORDER BY next_at LIMIT ?"
+            "SELECT hook_deliveries.*, hooks.owner, MIN(next_at) AS first_at"
+            " FROM hook_deliveries JOIN hooks ON hooks.id = hook_id"
+            " WHERE status = 'waiting' AND next_at <= ?"
+            " AND hook_id NOT IN (SELECT value FROM json_each(?))"
+            " AND owner NOT IN (SELECT value FROM json_each(?))"
+            f" AND owner NOT IN ({DISABLED}) GROUP BY hook_id ORDER BY first_at LIMIT ?"
         )
-        return [_delivery_of_row(row) for row in self._rows(sql, time.time(), limit)]
+        given = (time.time(), json.dumps(list(not_of)), json.dumps(list(not_to)), limit)
+        return [(row["owner"], _delivery_of_row(row)) for row in self._rows(sql, *given)]
 
     def settle_delivery(
         self,

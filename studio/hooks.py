@@ -1,52 +1,28 @@
-"""`Hooks`: webhooks as people handle them, and the thread that sends their messages.
+"""`Hooks`: webhooks as people handle them, and what their messages say.
 
-    job or batch is done ─▶ row of a message ─▶ POST, signed ─▶ 2xx: delivered
-    (the same transaction)                        └ else again, later and later; at last given up
+    job or batch is done ─▶ row of a message ─▶ `HookSender`
+    (the same transaction)
 
-What a message says is read when it is sent. Nothing here follows redirects or reads an answer.
+What a message says is read when it is sent, so that it is true then.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
-import logging
-import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpcore
-
-from studio import __version__
 from studio.config import Config
-from studio.errors import BadInput, NotFound, StudioError
-from studio.hook import (
-    Delivery,
-    DeliveryStatus,
-    Hook,
-    HookEvent,
-    new_hook_secret,
-    signature,
-)
+from studio.errors import BadInput
+from studio.hook import Delivery, Hook, HookEvent, new_hook_secret
+from studio.hook_sender import EXCHANGE_SECONDS, RETRY_SECONDS, HookSender
 from studio.job import new_id
-from studio.public_network import PublicBackend, Resolve, checked_url, resolve
+from studio.public_network import Resolve, checked_url, resolve
 from studio.store import Store
 
 MAX_HOOKS = 20
-RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 3_600.0, 6 * 3_600.0, 24 * 3_600.0)
-"""After how long a message that was not taken is sent again; after the last it is given up."""
-
-KEPT_SECONDS = 7 * 86_400.0
 TEST_EVENT = "test"
-
-_LOOK_SECONDS = 1.0
-_TIMEOUT_SECONDS = 10.0
-_NUM_SENDERS = 4
-_GONE = 410
-
-log = logging.getLogger(__name__)
 
 
 class Hooks:
@@ -59,22 +35,26 @@ class Hooks:
         *,
         find: Resolve = resolve,
         retry_seconds: tuple[float, ...] = RETRY_SECONDS,
+        exchange_seconds: float = EXCHANGE_SECONDS,
     ) -> None:
         self._store = store
         self._allowed_hosts = frozenset(host.lower() for host in config.webhook_hosts)
         self._find = find
-        self._retry_seconds = retry_seconds
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hooks", daemon=True)
+        self._sender = HookSender(
+            store,
+            self._message,
+            allowed_hosts=self._allowed_hosts,
+            find=find,
+            retry_seconds=retry_seconds,
+            exchange_seconds=exchange_seconds,
+        )
 
     def begin(self) -> None:
-        self._thread.start()
+        self._sender.begin()
 
     def close(self) -> None:
         """Stop sending; what is not delivered is when the studio is back."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(_TIMEOUT_SECONDS)
+        self._sender.close()
 
     # What a person does
 
@@ -123,73 +103,7 @@ class Hooks:
         self._store.hook(hook_id, owner=owner)
         return self._store.deliveries(hook_id, limit=limit)
 
-    # The thread
-
-    def _run(self) -> None:
-        with (
-            ThreadPoolExecutor(_NUM_SENDERS, thread_name_prefix="hook") as senders,
-            httpcore.ConnectionPool(
-                network_backend=PublicBackend(self._allowed_hosts, find=self._find),
-                max_connections=2 * _NUM_SENDERS,
-                keepalive_expiry=30.0,
-            ) as pool,
-        ):
-            swept_at = 0.0
-            while not self._closed.is_set():
-                due: list[Delivery] = []
-                try:
-                    if time.time() - swept_at > 3_600:
-                        self._store.forget_deliveries(before=time.time() - KEPT_SECONDS)
-                        swept_at = time.time()
-                    due = self._store.deliveries_due()
-                    list(senders.map(lambda each: self._send(pool, each), due))
-                except Exception as error:
-                    if self._closed.is_set():
-                        return
-                    log.error("the webhooks could not be served", exc_info=error)
-                    due = []
-                if not due:
-                    self._closed.wait(_LOOK_SECONDS)
-
-    def _send(self, pool: httpcore.ConnectionPool, delivery: Delivery) -> None:
-        """One attempt, and what became of it, written down."""
-        if self._closed.is_set():
-            return
-        try:
-            hook = self._store.hook(delivery.hook_id)
-            body = json.dumps(self._message(hook, delivery), ensure_ascii=False).encode()
-            status = _post(pool, hook, delivery, body)
-        except NotFound as error:  # webhook, job or batch is gone
-            self._store.settle_delivery(delivery.id, DeliveryStatus.GIVEN_UP, error=str(error))
-            return
-        except StudioError as error:
-            self._try_later(delivery, str(error))
-            return
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            what = type(error).__name__
-            self._try_later(delivery, f"It could not be reached ({what}: {error}).")
-            return
-        except Exception as error:  # the others' messages are to go out all the same
-            log.exception("a message of webhook %s could not be sent", delivery.hook_id)
-            self._try_later(delivery, f"It could not be sent: {error}")
-            return
-        if 200 <= status < 300:
-            self._store.settle_delivery(delivery.id, DeliveryStatus.DELIVERED)
-        elif status == _GONE:
-            self._store.settle_delivery(
-                delivery.id, DeliveryStatus.GIVEN_UP, error="It answered 410: it is gone."
-            )
-        else:
-            self._try_later(delivery, f"It answered {status}.")
-
-    def _try_later(self, delivery: Delivery, error: str) -> None:
-        if delivery.attempts >= len(self._retry_seconds):
-            self._store.settle_delivery(delivery.id, DeliveryStatus.GIVEN_UP, error=error)
-            return
-        next_at = time.time() + self._retry_seconds[delivery.attempts]
-        self._store.settle_delivery(
-            delivery.id, DeliveryStatus.WAITING, next_at=next_at, error=error
-        )
+    # What a message says
 
     def _message(self, hook: Hook, delivery: Delivery) -> dict[str, Any]:
         at = datetime.datetime.fromtimestamp(delivery.created_at, datetime.UTC)
@@ -228,23 +142,3 @@ class Hooks:
             "rows": {str(state): number for state, number in rows.items()},
             "num_held": num_held,
         }
-
-
-def _post(pool: httpcore.ConnectionPool, hook: Hook, delivery: Delivery, body: bytes) -> int:
-    timestamp = int(time.time())
-    headers = {
-        "content-type": "application/json",
-        "user-agent": f"vitrine/{__version__}",
-        "webhook-id": delivery.id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature(hook.secret, delivery.id, timestamp, body),
-    }
-    timeout = dict.fromkeys(("connect", "read", "write", "pool"), _TIMEOUT_SECONDS)
-    with pool.stream(
-        "POST",
-        hook.url,
-        headers=list(headers.items()),
-        content=body,
-        extensions={"timeout": timeout},
-    ) as answer:
-        return int(answer.status)  # its body is of no interest, however long

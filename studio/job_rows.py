@@ -142,7 +142,7 @@ class JobRows(Tables):
         self._write(work)
 
     def requeue(self, job_id: str) -> None:
-        """running → queued in its old place, the attempt not counted: for an orderly shutdown.
+        """running → queued in its old place, the attempt not counted: it was taken from the engine.
 
         A job that was to stop is closed as cancelled instead.
         """

@@ -14,6 +14,12 @@ from studio.statements import count
 from studio.tables import Tables
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(ApiKey))
+_REVOKE = """
+    WITH RECURSIVE made (id) AS (
+      VALUES (?1) UNION SELECT api_keys.id FROM api_keys JOIN made ON parent = made.id
+    )
+    UPDATE api_keys SET revoked_at = IFNULL(revoked_at, ?2) WHERE id IN (SELECT id FROM made)
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,20 +39,26 @@ class KeptAnswer:
 class KeyRows(Tables):
     """API keys by id and by hash; kept answers by owner and key."""
 
-    def add_key(self, key: ApiKey, key_hash: str, *, max_keys: int) -> None:
-        """Raises `Conflict` where the owner has `max_keys` good ones already."""
-        values = {name: getattr(key, name) for name in _COLUMNS}
-        values |= {"scopes": json.dumps(sorted(key.scopes)), "hash": key_hash}
-        names = ", ".join(values)
-        marks = ", ".join(f":{name}" for name in values)
+    def add_key(self, key: ApiKey, key_hash: str, *, max_keys: int) -> ApiKey:
+        """The key as it is kept: good no longer than the key that made it.
 
-        def work(db: Any) -> None:
+        Raises:
+            Conflict: the owner has `max_keys` good ones already; the key that made it is over.
+        """
+
+        def work(db: Any) -> ApiKey:
             sql = "SELECT COUNT(*) FROM api_keys WHERE owner = ? AND revoked_at IS NULL"
             if count(db, sql, key.owner) >= max_keys:
                 raise Conflict(f"You have {max_keys} keys: revoke one that is not used.")
+            kept = _within_parent(db, key)
+            values = {name: getattr(kept, name) for name in _COLUMNS}
+            values |= {"scopes": json.dumps(sorted(kept.scopes)), "hash": key_hash}
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
             db.execute(f"INSERT INTO api_keys ({names}) VALUES ({marks})", values)
+            return kept
 
-        self._write(work)
+        return self._write(work)
 
     def keys(self, *, owner: str | None = None) -> list[ApiKey]:
         """Keys, the newest first, revoked ones too."""
@@ -60,14 +72,16 @@ class KeyRows(Tables):
         return _key_of_row(rows[0]) if rows else None
 
     def revoke_key(self, key_id: str, *, owner: str | None = None) -> ApiKey:
-        """The key is no longer good. Twice is harmless. `NotFound` as everywhere."""
+        """The key is no longer good, nor are those it made. Twice is harmless.
+
+        `NotFound` as everywhere.
+        """
 
         def work(db: Any) -> ApiKey:
             rows = list(db.query("SELECT * FROM api_keys WHERE id = ?", [key_id]))
             if not rows or owner not in (None, rows[0]["owner"]):
                 raise NotFound("There is no such key: look at the list again.")
-            sql = "UPDATE api_keys SET revoked_at = IFNULL(revoked_at, ?) WHERE id = ?"
-            db.execute(sql, [time.time(), key_id])
+            db.execute(_REVOKE, [key_id, time.time()])
             return _key_of_row(
                 next(iter(db.query("SELECT * FROM api_keys WHERE id = ?", [key_id])))
             )
@@ -121,6 +135,18 @@ class KeyRows(Tables):
         """The request was refused: the key may be used again."""
         sql = "DELETE FROM kept_answers WHERE owner = ? AND key = ?"
         self._write(lambda db: db.execute(sql, [owner, key]))
+
+
+def _within_parent(db: Any, key: ApiKey) -> ApiKey:
+    """The key with an end no later than its parent's, which must be good."""
+    if key.parent is None:
+        return key
+    rows = list(db.query("SELECT * FROM api_keys WHERE id = ?", [key.parent]))
+    parent = _key_of_row(rows[0]) if rows else None
+    if parent is None or not parent.is_good:
+        raise Conflict("The key that asks is over: make a new one where people sign in.")
+    ends = [each.expires_at for each in (key, parent) if each.expires_at is not None]
+    return dataclasses.replace(key, expires_at=min(ends, default=None))
 
 
 def _key_of_row(row: Mapping[str, Any]) -> ApiKey:

@@ -40,13 +40,16 @@ class Keys:
         scopes: Iterable[object],
         *,
         days: int | None = DEFAULT_DAYS,
-        allowed: frozenset[Scope] = frozenset(Scope),
+        maker: KeyHolder | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is told here and never again. `days` of `None`: for ever.
 
+        One that a key makes, the `maker`, has none but its scopes, ends when it ends at the latest,
+        and is revoked with it.
+
         Raises:
-            BadInput: the name, a scope or the days cannot be used; `allowed` has not every scope.
-            Conflict: the owner has too many.
+            BadInput: the name, a scope or the days cannot be used; the maker has not every scope.
+            Conflict: the owner has too many, or the maker was revoked meanwhile.
         """
         text = " ".join(str(name).split())
         if not (0 < len(text) <= MAX_NAME_CHARS and text.isprintable()):
@@ -55,6 +58,7 @@ class Keys:
             raise BadInput(f"A key is good for 1 to {MAX_DAYS:,} days, or without end.")
         secret = new_secret()
         now = time.time()
+        allowed = frozenset(Scope) if maker is None else maker.scopes
         key = ApiKey(
             id=new_id(),
             owner=owner,
@@ -63,16 +67,16 @@ class Keys:
             hint=secret[:_HINT_CHARS],
             created_at=now,
             expires_at=None if days is None else now + days * 86_400,
+            parent=None if maker is None else maker.key_id,
         )
-        self._store.add_key(key, hashed(secret), max_keys=MAX_KEYS)
-        return key, secret
+        return self._store.add_key(key, hashed(secret), max_keys=MAX_KEYS), secret
 
     def list(self, owner: str | None = None) -> list[ApiKey]:
         """Keys, the newest first; of everybody where no owner is given."""
         return self._store.keys(owner=owner)
 
     def revoke(self, key_id: str, owner: str | None = None) -> ApiKey:
-        """From now on the key opens nothing."""
+        """From now on the key opens nothing, nor does any that it made."""
         return self._store.revoke_key(key_id, owner=owner)
 
     def holder(self, secret: str) -> KeyHolder | None:

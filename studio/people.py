@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import ipaddress
 import json
 import secrets
 import threading
@@ -26,18 +25,17 @@ from studio.account import (
     checked_roles,
     plain_name,
 )
+from studio.adoption_rows import Adopted
 from studio.audit import entry
 from studio.config import Config
-from studio.durations import about
 from studio.errors import BadInput, Conflict, LimitReached, NotFound, Unauthenticated
-from studio.failure_rows import Throttle
+from studio.locks import Locks, say_locked
 from studio.passwords import hash_password, is_outdated, is_password
 from studio.person import LOCAL_PERSON, Person, Role
 from studio.provider import Identity, Provider
+from studio.sketches import Sketches
 from studio.store import Store
 
-ACCOUNT_THROTTLE = Throttle(num_free=5)
-ADDRESS_THROTTLE = Throttle(num_free=20)
 MAX_AT_THE_DOOR = 16
 """So many passwords wait to be checked; each takes a tenth of a second of one core."""
 
@@ -53,6 +51,7 @@ class People:
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
         self._config = config
+        self._locks = Locks(store)
         # Passwords are checked one at a time: a flood of them takes one core at most, and two
         # guesses can never both be the last free one.
         self._door = ThreadPoolExecutor(1, thread_name_prefix="sign-in")
@@ -111,7 +110,7 @@ class People:
             LimitReached: too many were wrong, or too many come at once; says when to come back.
         """
         name = plain_name(name)
-        self._check_locks(name, address)
+        self._locks.check(name, address)
         if not self._places.acquire(blocking=False):
             raise LimitReached("Many people are signing in just now: try again in a moment.")
         try:
@@ -120,7 +119,7 @@ class People:
             self._places.release()
 
     def _sign_in(self, name: str, password: str, address: str, agent: str) -> str:
-        self._check_locks(name, address)  # again: others were wrong meanwhile
+        self._locks.check(name, address)  # again: others were wrong meanwhile
         hashed = self._store.password_hash(name)
         if not is_password(password[:2000], hashed):
             self._refuse(name, address)
@@ -130,7 +129,7 @@ class People:
         if not account.is_enabled:
             self._store.note(by, "session.refuse", name, reason="disabled")
             raise Unauthenticated("This account is disabled: ask an admin to enable it.")
-        self._store.forget_failures(_key("account", name))
+        self._locks.open(name)
         if is_outdated(hashed):
             made = entry(by, "account.rehash", name)
             self._store.change_account(name, made, password_hash=hash_password(password))
@@ -242,7 +241,7 @@ class People:
             BadInput: the new one is too easy.
         """
         checked_password(new, by.name)
-        self._check_locks(by.name, by.address)
+        self._locks.check(by.name, by.address)
         hashed = self._store.password_hash(by.name)
         if not self._door.submit(is_password, old[:2000], hashed).result():
             self._refuse(by.name, by.address)
@@ -294,7 +293,7 @@ class People:
         self._store.change_account(
             name, entry(by, "account.reset", name), password_hash=hashed, ends_sessions=True
         )
-        self._store.forget_failures(_key("account", name))
+        self._locks.open(name)
 
     def set_roles(self, name: str, roles: Iterable[object], *, by: Person) -> Account:
         """Give somebody these roles and no others. `Conflict` for the last admin."""
@@ -311,7 +310,7 @@ class People:
         account = self._store.change_account(
             name, made, is_enabled=is_enabled, ends_sessions=not is_enabled
         )
-        self._store.forget_failures(_key("account", name))
+        self._locks.open(name)
         return account
 
     def set_quota(
@@ -331,6 +330,22 @@ class People:
             name, made, max_pictures_per_day=pictures, queue_share=share
         )
 
+    def adopt(self, name: str, *, by: Person) -> Adopted:
+        """Give somebody what the local user made before there were accounts.
+
+        Done again, it gives what has come since.
+
+        Raises:
+            Conflict: there is a local user still.
+        """
+        by.require(Role.ADMIN)
+        if not self.has_accounts:
+            raise Conflict("The studio has no accounts: add one first.")
+        name = self.account(name).name
+        Sketches(self._config.data_dir).hand_over(LOCAL_PERSON.name, name)
+        made = entry(by, "account.adopt", name, adopted=LOCAL_PERSON.name)
+        return self._store.adopt(LOCAL_PERSON.name, name, made)
+
     def usage(self, name: str) -> tuple[int, int | None]:
         """How many pictures of today a person has had or asked for, and how many they may have."""
         used = self._store.pictures_of_today(plain_name(name))
@@ -347,50 +362,17 @@ class People:
             or now - session.seen_at > self._config.session_idle_seconds
         )
 
-    def _check_locks(self, name: str, address: str) -> None:
-        keys = [_key("account", name), _key("address", _network(address))]
-        _say_locked(self._store.seconds_locked(keys))
-
     def _refuse(self, name: str, address: str) -> None:
         """Count a wrong password, and say so."""
-        seconds = self._store.add_failure(
-            [
-                (_key("account", name), ACCOUNT_THROTTLE),
-                (_key("address", _network(address)), ADDRESS_THROTTLE),
-            ]
-        )
+        seconds = self._locks.count(name, address)
         # The name stays out of the audit unless it is one: people type their password there.
         is_known = self._store.password_hash(name) is not None
         nobody = Person(name=name if is_known else "nobody", roles=frozenset(), address=address)
         self._store.note(nobody, "session.refuse", nobody.name, locked_seconds=round(seconds))
-        _say_locked(seconds)
+        say_locked(seconds)
         raise Unauthenticated(_WRONG)
-
-
-def _say_locked(seconds: float) -> None:
-    if seconds > 0:
-        raise LimitReached(
-            f"Too many wrong passwords: try again in {about(seconds)}, or ask an admin to set a "
-            "new password.",
-            retry_after_seconds=seconds,
-        )
 
 
 def _hashed(token: str) -> str:
     """A session token as it is kept. It is random and long, so a fast hash is enough."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _key(kind: str, text: str) -> str:
-    return hashlib.sha256(f"{kind}:{text}".encode()).hexdigest()
-
-
-def _network(address: str) -> str:
-    """The address, or its network where one household has a great many (IPv6)."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

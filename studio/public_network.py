@@ -1,7 +1,7 @@
-"""Connections to the world outside only: addresses inside the host or its networks are refused.
+"""Addresses of the world outside only: those inside the host or its networks are refused.
 
-A name is resolved once, its addresses are judged, and one of those very addresses is connected to.
-So a name that answers differently the second time (DNS rebinding) gains nothing.
+Who connects has a name's addresses judged here and connects to one of those very addresses. So a
+name that answers differently the second time (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
-
-import httpcore
 
 from studio.errors import BadInput
 
@@ -101,30 +98,3 @@ def public_addresses(
             "addresses only, unless an admin allows the host (VITRINE_WEBHOOK_HOSTS)."
         )
     return addresses
-
-
-class PublicBackend(httpcore.NetworkBackend):
-    """How httpcore connects: to addresses that were judged a moment before, and to no others."""
-
-    def __init__(self, allowed_hosts: Collection[str] = (), *, find: Resolve = resolve) -> None:
-        self._allowed_hosts = allowed_hosts
-        self._find = find
-        self._inner = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in public_addresses(host, port, self._allowed_hosts, find=self._find):
-            try:
-                return self._inner.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as met:
-                error = met
-        raise error or httpcore.ConnectError(f"{host} has no address")

@@ -21,6 +21,7 @@ from studio.quota import check_quota
 from studio.quota import max_queued as max_queued_of
 from studio.rows import job_of_row, row_of_job
 from studio.statements import (
+    DISABLED,
     NEXT_POSITION,
     close_if_over,
     count,
@@ -143,7 +144,7 @@ class QueueRows(Tables):
         """The waiting job whose turn it is: by priority, then deadline, then place in the queue.
 
         Of one class and one owner where they are given; `exclude` are ids. A suspect is a job that
-        ran when the process died.
+        ran when the process died. Jobs of people who are disabled have no turn.
         """
         given = {
             "owner": owner,
@@ -153,6 +154,7 @@ class QueueRows(Tables):
         narrowed = "" if owner is None else " AND owner = :owner"
         if exclude_owners:
             narrowed += " AND owner NOT IN (SELECT value FROM json_each(:owners))"
+        narrowed += f" AND owner NOT IN ({DISABLED})"
         if is_suspect is not None:
             narrowed += " AND attempts > 0" if is_suspect else " AND attempts = 0"
         sql = (

@@ -7,6 +7,7 @@ its metadata included; where it does not, the studio says so and keeps both.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 from collections.abc import Callable
@@ -103,8 +104,10 @@ class Reproductions:
         if copy.digest != record.digest:
             return Reproduction(outcome=Outcome.DIFFERENT, image_id=copy.id)
         if copy.release is Release.RELEASED and copy.id != record.id:
-            self._pictures.delete(copy)
-            self._store.forget_image(copy.id, person.name)
+            with contextlib.suppress(NotFound):  # reported or deleted meanwhile
+                self._store.forget_image(copy.id, person.name)
+                self._pictures.delete(copy)
+                self._store.clear_path(copy.id)
         return Reproduction(outcome=Outcome.SAME)
 
     def _released(self, image_id: str, person: Person) -> ImageRecord:

@@ -35,13 +35,16 @@ class ReviewReading(Tables):
         rows = self._rows("SELECT * FROM reviews WHERE image_id = ? ORDER BY number", image_id)
         return [review_of_row(row) for row in rows]
 
-    def num_twins(self, review: Review) -> int:
-        """How many other open cases, none for an admin, have the very same picture."""
+    def num_twins(self, review: Review, *, not_of: str | None = None) -> int:
+        """How many other open cases, none for an admin, have the very same picture.
+
+        Those of the owner `not_of` are not counted.
+        """
         sql = (
-            "SELECT COUNT(*) FROM reviews"
-            " WHERE answer IS NULL AND image_digest = ? AND id <> ? AND needs_admin = 0"
+            "SELECT COUNT(*) FROM reviews WHERE answer IS NULL AND image_digest = ? AND id <> ?"
+            " AND needs_admin = 0 AND owner IS NOT ?"
         )
-        return self._read(lambda db: count(db, sql, review.image_digest, review.id))
+        return self._read(lambda db: count(db, sql, review.image_digest, review.id, not_of))
 
     def decisions(
         self, *, review_id: str | None = None, after: int = 0, limit: int = 2**62
@@ -55,25 +58,28 @@ class ReviewReading(Tables):
         )
         return [decision_of_row(row) for row in rows]
 
-    def queue_counts(self, *, target_seconds: float, now: float) -> QueueCounts:
-        """The queue as it stands."""
+    def queue_counts(
+        self, *, target_seconds: float, now: float, not_of: str | None = None
+    ) -> QueueCounts:
+        """The queue as it stands; of what is open, without the cases of the owner `not_of`."""
 
         def work(db: Database) -> QueueCounts:
-            def number(condition: str, *given: float) -> int:
-                return count(db, f"SELECT COUNT(*) FROM reviews WHERE {condition}", *given)
+            def number(condition: str, given: float | None = None) -> int:
+                sql = f"SELECT COUNT(*) FROM reviews WHERE {condition}"
+                return int(db.execute(sql, {"given": given, "not_of": not_of}).fetchone()[0])
 
+            is_open = "answer IS NULL AND owner IS NOT :not_of"
             oldest = db.execute(
-                "SELECT MIN(opened_at) FROM reviews WHERE answer IS NULL"
+                f"SELECT MIN(opened_at) FROM reviews WHERE {is_open}", {"not_of": not_of}
             ).fetchone()[0]
-            is_open = "answer IS NULL"
             return QueueCounts(
                 num_open=number(is_open),
-                num_leased=number(f"{is_open} AND leased_until > ?", now),
+                num_leased=number(f"{is_open} AND leased_until > :given", now),
                 num_escalated=number(f"{is_open} AND needs_admin = 1"),
-                num_overdue=number(f"{is_open} AND opened_at < ?", now - target_seconds),
+                num_overdue=number(f"{is_open} AND opened_at < :given", now - target_seconds),
                 num_undecided_appeals=number(f"{is_open} AND origin = 'appeal'"),
                 num_settling=number("answer IS NOT NULL AND is_settled = 0"),
-                num_decided_today=number("decided_at >= ?", now - 86400),
+                num_decided_today=number("decided_at >= :given", now - 86400),
                 oldest_seconds=None if oldest is None else max(0.0, now - oldest),
             )
 
@@ -129,7 +135,7 @@ class ReviewReading(Tables):
     def misplaced_images(self, released_folder: str) -> list[ImageRecord]:
         """Pictures nobody may see whose file still lies among the released ones."""
         rows = self._rows(
-            "SELECT * FROM images WHERE release <> 'released' AND path LIKE ?",
+            "SELECT * FROM images WHERE release IN ('held', 'rejected') AND path LIKE ?",
             f"{released_folder}/%",
         )
         return [image_of_row(row) for row in rows]

@@ -7,10 +7,12 @@ do what is decided above; here `by` is a name.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from sqlite_utils import Database
 
+from studio.audit import Entry, insert_entry
 from studio.errors import Conflict
 from studio.image_record import ImageRecord
 from studio.review import Act, Origin, Review
@@ -75,7 +77,16 @@ class ReviewRows(ReviewReading):
 
         return self._write(work)
 
-    def report_image(self, image_id: str, *, by: str, words: str, version: str, now: float) -> str:
+    def report_image(
+        self,
+        image_id: str,
+        *,
+        by: str,
+        words: str,
+        version: str,
+        now: float,
+        made: Entry | None = None,
+    ) -> str:
         """Hide a released picture and open a case for it; the case's id.
 
         Raises:
@@ -87,6 +98,7 @@ class ReviewRows(ReviewReading):
             if record.release is not Release.RELEASED:
                 raise Conflict("This picture is hidden already: a reviewer looks at it.")
             db.execute("UPDATE images SET release = 'held' WHERE id = ?", [image_id])
+            _note(db, made)
             insert_event(db, record.job_id, "held", {"index": record.index, "image_id": image_id})
             return open_review(
                 db,
@@ -102,7 +114,16 @@ class ReviewRows(ReviewReading):
 
         return self._write(work)
 
-    def appeal_image(self, image_id: str, *, by: str, words: str, version: str, now: float) -> str:
+    def appeal_image(
+        self,
+        image_id: str,
+        *,
+        by: str,
+        words: str,
+        version: str,
+        now: float,
+        made: Entry | None = None,
+    ) -> str:
         """Open a case for a rejected picture once more; the case's id.
 
         Raises:
@@ -118,6 +139,7 @@ class ReviewRows(ReviewReading):
                 raise Conflict("This picture was appealed before: a second appeal is not heard.")
             if not record.path:
                 raise Conflict("This picture is deleted: draw it again with the same seed.")
+            _note(db, made)
             before = list(
                 db.query(
                     "SELECT decided_by FROM reviews WHERE image_id = ? AND answer = 'reject'"
@@ -141,17 +163,23 @@ class ReviewRows(ReviewReading):
         return self._write(work)
 
     def claim_review(
-        self, by: str, *, lease_seconds: float, is_admin: bool, now: float
+        self,
+        by: str,
+        *,
+        lease_seconds: float,
+        is_admin: bool,
+        now: float,
+        not_of: str | None = None,
     ) -> Review | None:
         """Lease the oldest case that is free to `by`, theirs first; `None` when there is none.
 
-        Escalated cases go to admins alone. A case somebody passed on, or rejected before, goes to
-        others first.
+        Escalated cases go to admins alone, those of the owner `not_of` not to this one. A case
+        somebody passed on, or rejected before, goes to others first.
         """
-        given = {"by": by, "now": now}
+        given = {"by": by, "now": now, "not_of": not_of}
         admins = "" if is_admin else " AND needs_admin = 0"
         sql = (
-            f"SELECT * FROM reviews WHERE {_FREE}{admins}"
+            f"SELECT * FROM reviews WHERE {_FREE}{admins} AND owner IS NOT :not_of"
             " ORDER BY leased_by IS NOT :by OR leased_until <= :now, not_for IS :by, number LIMIT 1"
         )
 
@@ -196,25 +224,30 @@ class ReviewRows(ReviewReading):
         now: float,
         due_at: float,
         with_twins: bool = False,
+        not_of: str | None = None,
+        made: Entry | None = None,
     ) -> list[str]:
         """Approve or reject a leased case; on disk when this returns. The ids of what was decided.
 
         `with_twins` decides every free case with the same picture digest alike, but for those that
-        wait for an admin, or for another reviewer than `by`.
+        wait for an admin, or for another reviewer than `by`. `made` is noted for each.
 
         Raises:
-            Conflict: the case is decided, or not leased to `by` any more.
+            Conflict: the case is decided, or not leased to `by` any more; it is of `not_of`.
         """
 
         def work(db: Database) -> list[str]:
             review = leased_review(db, review_id, by, now)
+            if review.owner == not_of:
+                raise Conflict("This picture is your own: another reviewer judges it.")
             chosen = [review]
             if with_twins:
                 sql = (
                     f"SELECT * FROM reviews WHERE {_FREE} AND image_digest = :digest AND id <> :id"
-                    " AND needs_admin = 0 AND not_for IS NOT :by"
+                    " AND needs_admin = 0 AND not_for IS NOT :by AND owner IS NOT :not_of"
                 )
-                given = {"by": by, "now": now, "digest": review.image_digest, "id": review.id}
+                given = {"by": by, "now": now, "not_of": not_of}
+                given |= {"digest": review.image_digest, "id": review.id}
                 rows = list(db.query(sql, given))
                 chosen += [review_of_row(row) for row in rows]
             for each in chosen:
@@ -229,11 +262,20 @@ class ReviewRows(ReviewReading):
                     leased_until=None,
                 )
                 append(db, each, act=act, by=by, at=now, reason=reason, note=note, version=version)
+                _note(db, made and dataclasses.replace(made, object=each.id))
             return [each.id for each in chosen]
 
         return self._write(work)
 
-    def undo_decision(self, review_id: str, *, by: str, now: float, leased_until: float) -> Review:
+    def undo_decision(
+        self,
+        review_id: str,
+        *,
+        by: str,
+        now: float,
+        leased_until: float,
+        made: Entry | None = None,
+    ) -> Review:
         """Take a decision back that has not taken effect; the case is leased to `by` again.
 
         Raises:
@@ -258,12 +300,20 @@ class ReviewRows(ReviewReading):
             )
             version = review.policy_version
             append(db, review, act=Act.UNDO, by=by, at=now, version=version)
+            _note(db, made)
             return get_review(db, review_id)
 
         return self._write(work)
 
     def escalate_review(
-        self, review_id: str, *, by: str, note: str, version: str, now: float
+        self,
+        review_id: str,
+        *,
+        by: str,
+        note: str,
+        version: str,
+        now: float,
+        made: Entry | None = None,
     ) -> None:
         """Pass a leased case on to an admin who reviews. Raises `Conflict` as `decide_review`."""
 
@@ -271,6 +321,7 @@ class ReviewRows(ReviewReading):
             review = leased_review(db, review_id, by, now)
             set_review(db, review_id, needs_admin=1, not_for=by, leased_by=None, leased_until=None)
             append(db, review, act=Act.ESCALATE, by=by, at=now, note=note, version=version)
+            _note(db, made)
 
         self._write(work)
 
@@ -336,3 +387,9 @@ class ReviewRows(ReviewReading):
             )
 
         self._write(work)
+
+
+def _note(db: Database, made: Entry | None) -> None:
+    """Write the audit's entry of what a person did."""
+    if made is not None:
+        insert_entry(db, made)

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from studio.audit import Entry, insert_entry
 from studio.brief import Brief
 from studio.errors import NotFound
 from studio.image_record import ImageRecord
@@ -108,18 +109,34 @@ class ShelfRows(Tables):
         values = [*changes.values(), owner, json.dumps(list(image_ids))]
         return self._write(lambda db: int(db.execute(sql, values).rowcount))
 
-    def forget_image(self, image_id: str, owner: str) -> None:
-        """Mark a picture as deleted: its row stays, bare, so that no retry draws it again."""
+    def forget_image(self, image_id: str, owner: str, made: Entry | None = None) -> None:
+        """Mark a released picture as deleted: its row stays, so that no retry draws it again.
+
+        Its path stays too until its file is gone: see `clear_path`. `NotFound` where it is not
+        `owner`'s, or not released (any more): what was reported meanwhile is for a reviewer.
+        """
 
         def work(db: Database) -> None:
             changed = db.execute(
-                "UPDATE images SET release = ?, path = '' WHERE id = ? AND owner = ?",
-                [Release.DELETED, image_id, owner],
+                "UPDATE images SET release = ? WHERE id = ? AND owner = ? AND release = ?",
+                [Release.DELETED, image_id, owner, Release.RELEASED],
             )
             if changed.rowcount == 0:
                 raise NotFound("There is no such picture: it may have been deleted.")
+            if made is not None:
+                insert_entry(db, made)
 
         self._write(work)
+
+    def clear_path(self, image_id: str) -> None:
+        """Note that the file of a deleted picture is gone."""
+        sql = "UPDATE images SET path = '' WHERE id = ? AND release = ?"
+        self._write(lambda db: db.execute(sql, [image_id, Release.DELETED]))
+
+    def half_deleted(self) -> list[ImageRecord]:
+        """Deleted pictures whose file may still be there: the process died in between."""
+        rows = self._rows("SELECT * FROM images WHERE release = ? AND path <> ''", Release.DELETED)
+        return [image_of_row(row) for row in rows]
 
 
 _SELECT = (

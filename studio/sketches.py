@@ -74,8 +74,17 @@ class Sketches:
         """Where the file of a sketch lies, if it does; `NotFound` for what is no digest."""
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise NotFound("There is no such sketch.")
-        key = hashlib.sha256(owner.encode()).hexdigest()[:16]
-        return self._folder / key / f"{digest}.png"
+        return self._owned(owner) / f"{digest}.png"
+
+    def _owned(self, owner: str) -> Path:
+        return self._folder / hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+    def hand_over(self, old: str, new: str) -> None:
+        """Make the sketches of one owner another's. Done in part, it can be done again."""
+        for path in self._owned(old).glob("*.png"):
+            target = self.path(new, path.stem)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
     def _forget_oldest(self, folder: Path) -> None:
         kept = list(folder.glob("*.png"))

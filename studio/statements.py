@@ -22,6 +22,9 @@ from studio.verdict import Release
 NEXT_POSITION = "(SELECT COALESCE(MAX(position), 0) + 1 FROM jobs)"
 """The end of the queue, as an expression."""
 
+DISABLED = "SELECT name FROM accounts WHERE NOT is_enabled"
+"""Whose work rests."""
+
 _KINDS = {JobStatus.SUCCEEDED: "finished"}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.account_rows import AccountRows
+from studio.adoption_rows import AdoptionRows
 from studio.audit import AuditRows
 from studio.batch_rows import BatchRows
 from studio.data_folder import FolderLock
@@ -40,6 +41,7 @@ class Store(
     EventRows,
     BatchRows,
     AccountRows,
+    AdoptionRows,
     FailureRows,
     AuditRows,
     KeyRows,

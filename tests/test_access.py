@@ -198,6 +198,45 @@ def test_no_handler_of_the_page_shows_anybody_what_is_bobs(served: Served) -> No
                         assert secret not in answer.text, handler
 
 
+def test_a_tab_is_there_for_nobody_but_whose_it_is(served: Served) -> None:
+    with browser_of(served, "bob") as bob, browser_of(served, "eve") as eve:
+        handler = next(each for each in handlers(bob) if each["queue"] is not False)
+        body = {"data": [None] * len(handler["inputs"]), "fn_index": handler["id"]}
+        body |= {"session_hash": "tab-of-bob"}
+        assert bob.post("/gradio_api/queue/join", json=body).status_code == 200
+        tries = [
+            eve.post("/gradio_api/queue/join", json=body),
+            eve.post("/gradio_api/run/predict", json=body),
+            eve.post("/gradio_api/cancel", json={**body, "event_id": "x"}),
+            eve.get("/gradio_api/queue/data?session_hash=mine&session_hash=tab-of-bob"),
+            eve.get("/gradio_api/queue/data?session_hash=tab-of-bob"),
+            eve.get("/gradio_api/heartbeat/tab-of-bob"),
+        ]
+        assert [answer.status_code for answer in tries] == [404] * len(tries)
+        with bob.stream("GET", "/gradio_api/queue/data?session_hash=tab-of-bob") as answer:
+            assert answer.status_code == 200
+
+
+def test_a_page_that_watches_is_cut_off_when_its_session_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.visit.LOOK_SECONDS", 0.1)
+    with (
+        browser_of(served, "bob") as bob,
+        browser_of(served, "bob") as other,
+        bob.stream("GET", "/gradio_api/heartbeat/another-of-bob") as answer,
+    ):
+        told = answer.iter_text()
+        assert next(told).startswith("data: ALIVE")
+        people = served.studio.people
+        session_id = people.session_id(bob.cookies["vitrine-session"])
+        assert session_id is not None
+        people.end_session(session_id, people.account("ada").person())
+        assert all(each.startswith("data: ALIVE") for each in told), "and it ends"
+        assert bob.get("/session").status_code == 401
+        assert other.get("/session").status_code == 200
+
+
 def test_no_button_of_the_page_moves_what_is_bobs(served: Served) -> None:
     before = served.studio.jobs("bob")
     with browser_of(served, "eve") as client:

@@ -17,7 +17,7 @@ from studio.api.door import Buckets
 from studio.api_key import Scope
 from studio.client import ApiError, Client
 from studio.engine.gaussian import gaussian_model
-from studio.errors import LimitReached
+from studio.errors import Conflict, LimitReached
 from tests.batch_tools import good_lines, table
 from tests.conftest import WAIT_SECONDS, Served, serving
 
@@ -216,6 +216,33 @@ def test_the_stream_of_all_jobs_tells_news_alone_unless_asked(client: Client) ->
     assert number > last
 
 
+def test_a_stream_ends_when_its_key_is_revoked(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.visit.LOOK_SECONDS", 0.1)
+    key, secret = served.studio.keys.create("local", "a reader", [Scope.JOBS_READ])
+    with (
+        httpx.Client(
+            base_url=served.address + API,
+            headers={"authorization": f"Bearer {secret}"},
+            timeout=WAIT_SECONDS,
+        ) as http,
+        http.stream("GET", "/events") as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 1000"
+        served.studio.keys.revoke(key.id)
+        assert not [line for line in lines if line.startswith("data")]
+
+
+def test_jobs_of_programs_are_in_the_audit_with_where_they_came_from(
+    served: Served, client: Client
+) -> None:
+    job = client.draw(subject="mug")
+    entries = served.studio.audit.entries(object=job["id"])
+    assert [(each.act, each.address) for each in entries] == [("job.submit", "127.0.0.1")]
+
+
 def test_a_post_sent_twice_is_carried_out_once(client: Client, http: httpx.Client) -> None:
     key = {"Idempotency-Key": "order 17"}
     sent = {"brief": {"subject": "mug"}}
@@ -385,6 +412,26 @@ def test_a_key_cannot_make_one_that_may_do_more(served: Served) -> None:
         with pytest.raises(ApiError, match="leave out jobs:write"):
             program.create_key("more", ["keys", "jobs:write"])
         assert program.create_key("same", ["keys"])["scopes"] == ["keys"]
+
+
+def test_a_key_ends_with_the_one_that_made_it(served: Served) -> None:
+    keys = served.studio.keys
+    parent, secret = keys.create("local", "mother", [Scope.KEYS, Scope.JOBS_READ], days=3)
+    with Client(served.address, key=secret) as mother:
+        child = mother.create_key("child", [Scope.KEYS], days=None)
+        assert child["parent"] == parent.id
+        assert child["expires_at"] == mother.keys()[1]["expires_at"]
+    with Client(served.address, key=child["key"]) as client:
+        grandchild = client.create_key("grandchild", [Scope.KEYS], days=30)
+    maker = keys.holder(secret)
+    assert maker is not None
+    keys.revoke(parent.id, "local")
+    for each in (secret, child["key"], grandchild["key"]):
+        with Client(served.address, key=each) as client, pytest.raises(ApiError) as caught:
+            client.keys()
+        assert caught.value.status == 401
+    with pytest.raises(Conflict, match="is over"):  # it was revoked while it asked
+        keys.create("local", "late", [Scope.KEYS], maker=maker)
 
 
 def test_who_asks_too_often_is_told_when_to_come_back() -> None:

@@ -11,6 +11,7 @@ from studio.errors import BadInput, Conflict, Forbidden, NotFound
 from studio.gallery import Look
 from studio.person import LOCAL_PERSON, Person, Role
 from studio.reproduction import Outcome
+from studio.shelf import Shelved
 from studio.verdict import Release
 from tests.batch_tools import good_lines, table, wait_for_batch
 from tests.conftest import WAIT_SECONDS
@@ -157,6 +158,39 @@ def test_a_deleted_picture_is_gone_from_the_disk_and_no_retry_brings_it_back(
     assert (record.release, record.path) == (Release.DELETED, "")
     assert studio._store.missing_indices(item.image.job_id) == []
     assert [entry.object for entry in studio.audit.entries(act="picture.delete")] == [ids[2]]
+
+
+def test_a_picture_that_is_reported_while_it_is_deleted_stays_for_the_reviewer(
+    studio: Studio, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = studio.gallery.one
+
+    def reported_meanwhile(person: Person, image_id: str) -> Shelved:
+        found = look(person, image_id)
+        studio.moderation.report(person, image_id, "not ours")
+        return found
+
+    monkeypatch.setattr(studio.gallery, "one", reported_meanwhile)
+    assert studio.gallery.delete(ME, [ids[0]]) == 0
+    case = studio.moderation.take(READER)
+    assert case is not None
+    places = [studio.config.data_dir / name / f"{ids[0]}.png" for name in ("pictures", "held")]
+    assert any(path.is_file() for path in places), "wherever it is on its way"
+
+
+def test_a_deletion_that_was_cut_short_is_finished_and_the_picture_cannot_be_reported(
+    studio: Studio, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = studio.gallery.file(ME, ids[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(studio.gallery, "_remove", lambda image: None)
+        studio.gallery.delete(ME, [ids[0]])
+    with pytest.raises(Conflict):
+        studio.moderation.report(ME, ids[0])
+    assert path.is_file()
+    studio.gallery.finish_deleting()
+    assert not path.exists()
+    assert studio._store.half_deleted() == []
 
 
 def test_a_thumbnail_is_small_made_once_and_made_again_when_lost(

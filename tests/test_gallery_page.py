@@ -207,6 +207,8 @@ def test_pictures_leave_as_a_zip_with_the_bytes_they_have(served: Served) -> Non
     served.studio.gallery.label(ME, chosen[:1], "")
     refused = httpx.get(address, params={"ids": "0" * 18})
     assert refused.status_code == 404
+    noted = served.studio.audit.entries(act="gallery.download")
+    assert [entry.data["num_pictures"] for entry in reversed(noted)][:1] == [2]
 
 
 def test_a_thumbnail_is_asked_for_again_but_not_sent_again(served: Served) -> None:

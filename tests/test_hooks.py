@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import httpcore
 import pytest
 
 from studio.application import Studio
 from studio.batch import BatchStatus
 from studio.brief import Brief
 from studio.errors import BadInput, Conflict, NotFound
+from studio.exchange import Exchange
 from studio.hook import DeliveryStatus, HookEvent, is_signed, signature
 from studio.hooks import MAX_HOOKS, Hooks
 from studio.public_network import checked_url, is_public, public_addresses
@@ -78,7 +82,7 @@ def receiver() -> Iterator[Receiver]:
 def studio(open_studio: OpenStudio) -> Studio:
     """An admin has allowed this machine as a receiver, and messages are sent again at once."""
     studio = open_studio(webhook_hosts=("127.0.0.1",))
-    studio.hooks._retry_seconds = (0.0, 0.0)
+    studio.hooks._sender._retry_seconds = (0.0, 0.0)
     studio.wait_until_ready(WAIT_SECONDS)
     return studio
 
@@ -99,6 +103,92 @@ def test_a_job_that_is_done_is_told_in_a_signed_message(studio: Studio, receiver
     assert not is_signed(hook.secret, headers["webhook-id"], moment + 1, body, given)
     assert not is_signed(hook.secret, headers["webhook-id"], moment, body + b" ", given)
     until(lambda: studio.hooks.deliveries(hook.id, "local")[0].status is DeliveryStatus.DELIVERED)
+
+
+class Dripping:
+    """A receiver that takes everything and answers with a byte now and then, for ever."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
+        self.num_calls = 0
+        self._closed = threading.Event()
+        self._threads = [threading.Thread(target=self._run)]
+        self._threads[0].start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.num_calls += 1
+            self._threads.append(threading.Thread(target=self._drip, args=(connection,)))
+            self._threads[-1].start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+            while not self._closed.wait(0.05):
+                connection.sendall(b"x")
+
+    def close(self) -> None:
+        self._closed.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_receivers_that_answer_for_ever_hold_up_nobody_else_and_are_hung_up_on(
+    open_studio: OpenStudio, receiver: Receiver
+) -> None:
+    studio = open_studio(webhook_hosts=("127.0.0.1",))
+    studio.hooks.close()
+    slow = Dripping()
+    hooks = Hooks(studio._store, studio.config, retry_seconds=(), exchange_seconds=2.0)
+
+    def outcomes() -> set[DeliveryStatus]:
+        return {hooks.deliveries(each.id, "eve")[0].status for each in endless}
+
+    try:
+        endless = [hooks.add("eve", slow.url, ["job.finished"]) for _ in range(10)]
+        for hook in endless:
+            hooks.test(hook.id, "eve")
+        hooks.begin()
+        until(lambda: slow.num_calls)
+        good = hooks.add("ada", receiver.url, ["job.finished"])
+        hooks.test(good.id, "ada")
+        receiver.wait(1)
+        assert DeliveryStatus.WAITING in outcomes(), "they were not waited for"
+        until(lambda: DeliveryStatus.GIVEN_UP in outcomes())
+    finally:
+        slow.close()
+        hooks.close()
+
+
+def test_an_answer_without_end_is_hung_up_on_before_its_time() -> None:
+    class Flood(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    self.wfile.write(b"x: " + b"x" * 4000 + b"\r\n")
+
+        def log_message(self, format: str, *values: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flood)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        exchange = Exchange(("127.0.0.1",), seconds=WAIT_SECONDS)
+        with pytest.raises(httpcore.RemoteProtocolError):
+            exchange.post(f"http://127.0.0.1:{server.server_address[1]}/", {}, b"{}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_signature_is_the_one_of_the_published_example() -> None:

@@ -12,6 +12,7 @@ from studio.brief import Brief
 from studio.engine.classifier_process import ClassifierProcess
 from studio.errors import BadBrief, BadInput, Conflict, Forbidden, NotFound
 from studio.job import JobStatus
+from studio.person import Person, Role
 from studio.review import Act, first_broken
 from studio.verdict import Release
 from tests.conftest import WAIT_SECONDS, OpenStudio
@@ -26,6 +27,7 @@ from tests.moderation_tools import (
     take,
     write_policy,
 )
+from tests.people_tools import people_of
 
 
 @pytest.fixture
@@ -164,6 +166,41 @@ def test_a_decision_can_be_undone_until_it_takes_effect(
     studio.moderation.reject(REVIEWER, review_id, "other")
     acts = [entry.act for entry in studio.moderation.decisions(REVIEWER)]
     assert acts == [Act.OPEN, Act.APPROVE, Act.UNDO, Act.REJECT]
+
+
+def test_nobody_judges_their_own_picture_where_there_is_anybody_else(studio: Studio) -> None:
+    everything = Person(name="rita", roles=frozenset(Role))
+    job_id = draw(studio, owner="rita")
+    case = studio.moderation.take(everything)
+    assert case is not None, "a studio of one person"
+    people_of(studio, rita="reviewer,merchandiser")
+    with pytest.raises(Conflict, match="your own"):  # taken before anybody else was here
+        studio.moderation.approve(everything, case.review.id)
+    studio.moderation.leave(everything, case.review.id)
+    assert studio.moderation.take(everything) is None
+    assert studio.moderation.counts(everything).num_open == 0
+    twin_id = draw(studio, owner="ada")
+    assert take(studio, everything).num_twins == 0
+    studio.moderation.approve(everything, take(studio, everything).review.id, with_twins=True)
+    wait_for_release(studio, twin_id, Release.RELEASED)
+    (own,) = studio.view(job_id, "rita").images.values()
+    assert own.release is Release.HELD
+    assert take(studio, OTHER_REVIEWER).image.job_id == job_id
+
+
+def test_what_is_decided_is_in_the_audit_too(studio: Studio) -> None:
+    job_id = draw(studio)
+    review_id = take(studio).review.id
+    studio.moderation.escalate(REVIEWER, review_id)
+    take(studio, CHIEF)
+    studio.moderation.reject(CHIEF, review_id, "nudity")
+    wait_for_release(studio, job_id, Release.REJECTED)
+    studio.moderation.appeal(OWNER, image_of(studio, job_id).id)
+    entries = studio.audit.entries(act="review", object=review_id)
+    assert [(entry.act, entry.actor) for entry in entries] == [
+        ("review.reject", CHIEF.name), ("review.escalate", REVIEWER.name),
+    ]  # fmt: skip
+    assert [each.actor for each in studio.audit.entries(act="picture.appeal")] == [OWNER.name]
 
 
 def test_identical_pictures_are_decided_together_when_asked(studio: Studio) -> None:

@@ -18,10 +18,14 @@ def keys_router(studio: Studio, door: Door) -> APIRouter:
 
     @router.post("/keys", status_code=201, summary="Make a key")
     def create_key(sent: KeyIn, person: Person = manages) -> NewKeyOut:
-        """It acts for you, as far as its scopes and your roles go."""
-        allowed = person.scopes if isinstance(person, KeyHolder) else frozenset(Scope)
+        """It acts for you, as far as its scopes and your roles go.
+
+        One made with a key has no other scopes than that, ends with it at the latest, and is
+        revoked with it.
+        """
+        maker = person if isinstance(person, KeyHolder) else None
         key, secret = studio.keys.create(
-            person.name, sent.name, sent.scopes, days=sent.days, allowed=allowed
+            person.name, sent.name, sent.scopes, days=sent.days, maker=maker
         )
         studio.audit.note(person, "key.create", key.id, scopes=sorted(key.scopes))
         return NewKeyOut.of_new(key, secret)
@@ -32,7 +36,7 @@ def keys_router(studio: Studio, door: Door) -> APIRouter:
 
     @router.delete("/keys/{key_id}", summary="Revoke a key")
     def revoke_key(key_id: str, person: Person = manages) -> KeyOut:
-        """From now on it opens nothing."""
+        """From now on it opens nothing, nor do keys it made."""
         key = studio.keys.revoke(key_id, person.name)
         studio.audit.note(person, "key.revoke", key_id)
         return KeyOut.of(key)

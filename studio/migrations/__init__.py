@@ -15,7 +15,7 @@ from sqlite_utils import Database, Migrations
 
 from studio.errors import BadDataFolder
 from studio.migrations.people import m0010_people, m0011_audit, m0012_usage
-from studio.migrations.programs import m0040_batches, m0041_keys, m0042_hooks
+from studio.migrations.programs import m0040_batches, m0041_keys, m0042_hooks, m0044_key_parents
 from studio.migrations.queue import (
     m0001_jobs,
     m0002_images,
@@ -42,6 +42,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m0020_reviews,
     m0030_shelf,
     m0043_jobs_by_class,
+    m0044_key_parents,
 )
 
 

@@ -105,6 +105,11 @@ def m0041_keys(db: Database) -> None:
     db.table("kept_answers").create_index(["at"])
 
 
+def m0044_key_parents(db: Database) -> None:
+    """Which key made a key: it ends with that one."""
+    db.table("api_keys").add_column("parent", str)
+
+
 def m0042_hooks(db: Database) -> None:
     """Webhooks and their messages, noted in the transaction in which a thing happens."""
     db.table("hooks").create(

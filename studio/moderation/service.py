@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from studio.audit import entry
 from studio.brief import Brief
 from studio.errors import BadBrief, BadInput, NotFound
 from studio.image_record import ImageRecord
@@ -56,6 +57,7 @@ class Moderation:
         terms: PromptTerms,
         on_changed: Callable[[], None],
     ) -> None:
+        """`on_changed` is called when something that people see has changed."""
         self.policy = policy
         self._terms = terms
         self._store = store
@@ -114,6 +116,7 @@ class Moderation:
             person.name,
             lease_seconds=self.policy.lease_seconds,
             is_admin=person.has(Role.ADMIN),
+            not_of=self._own(person),
             now=time.time(),
         )
         return None if review is None else self._case(review)
@@ -170,6 +173,8 @@ class Moderation:
             now=now,
             due_at=now + self.policy.undo_seconds,
             with_twins=with_twins,
+            not_of=self._own(person),
+            made=entry(person, f"review.{act}", reason=reason),
         )
         self._changed()
         return decided
@@ -179,7 +184,11 @@ class Moderation:
         person.require(Role.REVIEWER)
         now = time.time()
         review = self._store.undo_decision(
-            review_id, by=person.name, now=now, leased_until=now + self.policy.lease_seconds
+            review_id,
+            by=person.name,
+            now=now,
+            leased_until=now + self.policy.lease_seconds,
+            made=entry(person, "review.undo", review_id),
         )
         self._changed()
         return self._case(review)
@@ -193,6 +202,7 @@ class Moderation:
             note=_note(note),
             version=self.policy.version,
             now=time.time(),
+            made=entry(person, "review.escalate", review_id),
         )
         self._changed()
 
@@ -221,8 +231,11 @@ class Moderation:
         return look_at(path, is_blurred=is_blurred, is_grey=is_grey)
 
     def counts(self, person: Person) -> QueueCounts:
+        """The queue as `person` has it before them."""
         person.require(Role.REVIEWER)
-        return self._store.queue_counts(target_seconds=self.policy.target_seconds, now=time.time())
+        return self._store.queue_counts(
+            target_seconds=self.policy.target_seconds, not_of=self._own(person), now=time.time()
+        )
 
     def decisions(self, person: Person) -> list[Decision]:
         """The whole record, for an export."""
@@ -253,6 +266,7 @@ class Moderation:
             words=_note(words),
             version=self.policy.version,
             now=time.time(),
+            made=entry(person, "picture.report", image_id),
         )
         self._changed()
         return review_id
@@ -271,6 +285,7 @@ class Moderation:
             words=_note(words),
             version=self.policy.version,
             now=time.time(),
+            made=entry(person, "picture.appeal", image_id),
         )
         self._changed()
         return review_id
@@ -297,6 +312,10 @@ class Moderation:
             and "appeal" not in origins,
         )
 
+    def _own(self, person: Person) -> str | None:
+        """Whose pictures `person` may not judge: their own, where the studio has anybody else."""
+        return person.name if self._store.has_several_people() else None
+
     def _mine(self, person: Person, review_id: str) -> Review:
         person.require(Role.REVIEWER)
         review = self._store.review(review_id)
@@ -314,7 +333,7 @@ class Moderation:
             request=job.request,
             history=self._store.owner_history(review.owner),
             record=tuple(self._store.decisions(review_id=review.id)),
-            num_twins=self._store.num_twins(review),
+            num_twins=self._store.num_twins(review, not_of=review.leased_by),
         )
 
     def _changed(self) -> None:

@@ -19,7 +19,7 @@ class KeyIn(Sent):
 
 
 class KeyOut(BaseModel):
-    """A key as it may be shown; `hint` is how it begins."""
+    """A key as it may be shown. `hint` is how it begins, `parent` the id of what key made it."""
 
     id: str
     name: str
@@ -29,6 +29,7 @@ class KeyOut(BaseModel):
     expires_at: datetime.datetime | None
     used_at: datetime.datetime | None
     revoked_at: datetime.datetime | None
+    parent: str | None
 
     @classmethod
     def of(cls, key: ApiKey) -> KeyOut:

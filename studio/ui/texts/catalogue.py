@@ -16,6 +16,7 @@ CHOOSE = Phrase("Choose a table…", "选择表格…")
 SKETCHES = Phrase("Sketches the rows name, if any", "表格中引用的草图（可选）")
 EXAMPLE = Phrase("Example table", "示例表格")
 CHECKING = Phrase("Checking every row…", "正在检查每一行…")
+CHECKED_SO_FAR = Phrase("Checked so far", "已检查的行")
 
 NONE_YET = Phrase("Your tables appear here.", "您的表格会显示在这里。")
 TABLES = Phrase("Tables", "表格")
@@ -63,6 +64,7 @@ NO_ROWS = Phrase("No row is in this state.", "没有处于此状态的行。")
 SHOW_TABLE = Phrase("Show {name}", "显示 {name}")
 
 STATUS = {
+    BatchStatus.CHECKING: Phrase("being checked", "检查中"),
     BatchStatus.READY: Phrase("checked", "已检查"),
     BatchStatus.RUNNING: Phrase("drawing", "绘制中"),
     BatchStatus.PAUSED: Phrase("paused", "已暂停"),
