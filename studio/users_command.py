@@ -72,6 +72,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     link.add_argument("name", metavar="NAME")
     link.add_argument("subject", metavar="SUBJECT", help="the provider's id of the person: sub")
     link.set_defaults(run=_link)
+    adopt = commands.add_parser(
+        "adopt",
+        help="give somebody what was made before there were accounts",
+        description=(
+            "Give an account the jobs, pictures, batches, sketches and webhooks of the local user. "
+            "Batches at work are paused. API keys of the local user are revoked."
+        ),
+    )
+    adopt.add_argument("name", metavar="NAME")
+    adopt.set_defaults(run=_adopt)
     quota = commands.add_parser(
         "quota",
         help="set somebody's limits",
@@ -147,6 +157,16 @@ def _link(options: argparse.Namespace) -> None:
     with opened_people(options) as people:
         account = people.link(options.name, options.subject, by=CONSOLE_PERSON)
     print(f"{account.name} signs in by {account.issuer}, as {account.subject}.")
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    with opened_people(options) as people:
+        name = people.account(options.name).name
+        adopted = people.adopt(name, by=CONSOLE_PERSON)
+    print(
+        f"{name} has {adopted.num_jobs:,} jobs, {adopted.num_pictures:,} pictures and "
+        f"{adopted.num_batches:,} batches more."
+    )
 
 
 def _quota(options: argparse.Namespace) -> None:

@@ -128,6 +128,36 @@ def test_a_person_changes_their_own_password_and_stays(served: Served) -> None:
         assert there.get("/session").status_code == 401
 
 
+def test_a_person_makes_a_key_sees_it_once_and_revokes_it(served: Served) -> None:
+    with browser_of(served, "bob") as bob:
+        form = {"name": "<export>", "scope": ["jobs:read", "keys"], "days": "30"}
+        made = bob.post("/account/keys", data=form)
+        assert made.status_code == 200
+        assert made.headers["cache-control"] == "no-store"
+        (secret,) = re.findall(r'value="(vitrine_[^"]{20,})"', made.text)
+        page = bob.get("/account").text
+        assert secret not in page
+        assert "&lt;export&gt;" in page
+        asks = {"authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=served.address, headers=asks) as program:
+            assert program.get("/api/v1/jobs").status_code == 200
+            assert program.get("/api/v1/pictures").status_code == 403
+            assert program.get("/account").status_code == 401
+            (key_id,) = [key["id"] for key in program.get("/api/v1/keys").json()["items"]]
+            with browser_of(served, "ada") as ada:
+                assert "export" not in ada.get("/account").text
+                assert ada.post(f"/account/keys/{key_id}/revoke").status_code == 404
+            assert bob.post(f"/account/keys/{key_id}/revoke").status_code == 303
+            assert program.get("/api/v1/jobs").status_code == 401
+        assert "export" not in bob.get("/account").text
+        for wrong in ({"name": "x"}, {**form, "days": "soon"}, {**form, "name": ""}):
+            refused = bob.post("/account/keys", data=wrong)
+            assert refused.status_code == 422
+            assert "vitrine_" not in refused.text
+    acts = [entry.act for entry in served.studio.audit.entries(act="key", object=key_id)]
+    assert acts == ["key.revoke", "key.create"]
+
+
 def test_a_person_without_the_role_finds_no_administration(served: Served) -> None:
     with browser_of(served, "bob") as bob:
         assert "/admin" not in bob.get("/account").text

@@ -87,6 +87,14 @@ def test_roles_are_set(studio: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert roles["bob"] == ["merchandiser", "reviewer"]
 
 
+def test_what_was_made_before_there_were_accounts_is_given_to_somebody(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert users("add", "ada") == 0
+    assert users("adopt", "Ada") == 0
+    assert "ada has 0 jobs, 0 pictures and 0 batches more." in capsys.readouterr().out
+
+
 def test_a_studio_without_accounts_says_so(
     studio: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
