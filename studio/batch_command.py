@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,10 @@ def check(
             config, data_dir=Path(folder), models_dir=config.models_dir or config.data_dir
         )
         with Studio.open(private, card=card, load=load, is_started=False) as studio:
-            view = studio.batches.check(file.name, _content(file), sketches=sketches)
+            with _bar() as report:
+                view = studio.batches.check(
+                    file.name, _content(file), sketches=sketches, report=report
+                )
             num_bad = _print_bad(studio, view)
             print(
                 f"{view.num_good:,} rows can be drawn ({view.num_images_left:,} pictures), "
@@ -142,7 +145,9 @@ def run(
         raise BadInput(f"The folder {out} cannot be written ({error.strerror}).") from error
     private = dataclasses.replace(config, data_dir=work, models_dir=models_dir)
     with Studio.open(private, card=card, load=load) as studio:
-        found = studio.batches.page(limit=1)
+        # One without rows was cut short while it was checked.
+        known = studio.batches.page(limit=1)
+        found = [batch for batch in known if studio.batches.view(batch.id).num_rows()]
         batch_id = found[0].id if found else _begin(studio, file, content, sketches)
         if found:
             print("studio: going on where it was.", file=sys.stderr)
@@ -180,7 +185,18 @@ def sketches_in(folder: str | None) -> dict[str, bytes]:
 
 def _begin(studio: Studio, file: Path, content: bytes, sketches: Mapping[str, bytes]) -> str:
     studio.wait_until_ready()  # so that rows are judged by the model too
-    return studio.batches.check(file.name, content, sketches=sketches).batch.id
+    with _bar() as report:
+        view = studio.batches.check(file.name, content, sketches=sketches, report=report)
+    return view.batch.id
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int], object]]:
+    """How many rows are checked, on standard error while it lasts."""
+    from tqdm import tqdm
+
+    with tqdm(unit="row", desc="checked", leave=False, delay=2.0) as bar:
+        yield bar.update
 
 
 def _follow(studio: Studio, batch_id: str) -> BatchView:

@@ -23,6 +23,9 @@ import httpx
 
 Json = dict[str, Any]
 
+LOOK_SECONDS = 0.5
+"""How often a batch that is being checked is asked about."""
+
 _TRIES = 4
 _OVER = ("succeeded", "failed", "cancelled")
 
@@ -172,12 +175,28 @@ class Client:
     # Batches
 
     def upload_batch(
-        self, table: Path, sketches: Sequence[Path] = (), *, idempotency_key: str | None = None
+        self,
+        table: Path,
+        sketches: Sequence[Path] = (),
+        *,
+        idempotency_key: str | None = None,
+        timeout_seconds: float = 600.0,
     ) -> Json:
-        """Hand over a CSV or XLSX; the batch, checked and not started."""
+        """Hand over a CSV or XLSX; the batch, checked and not started.
+
+        Raises:
+            TimeoutError: it is not checked by then; `batch` says how it stands.
+        """
         files = [("file", (table.name, table.read_bytes()))]
         files += [("sketches", (each.name, each.read_bytes())) for each in sketches]
-        return self._post("/batches", files=files, idempotency_key=idempotency_key)
+        batch = self._post("/batches", files=files, idempotency_key=idempotency_key)
+        deadline = time.monotonic() + timeout_seconds
+        while batch["status"] == "checking":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The batch {batch['id']} is still being checked.")
+            time.sleep(LOOK_SECONDS)
+            batch = self.batch(batch["id"])
+        return batch
 
     def batch(self, batch_id: str) -> Json:
         return self._get(f"/batches/{batch_id}")

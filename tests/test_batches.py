@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,7 +21,7 @@ from studio.batches.feeder import WINDOW
 from studio.brief import Brief
 from studio.config import Config
 from studio.engine.gaussian import gaussian_model
-from studio.errors import BadInput, Conflict, NotFound
+from studio.errors import BadInput, Conflict, LimitReached, NotFound
 from studio.job import JobStatus
 from studio.terms import ServiceClass
 from studio.verdict import Release
@@ -40,6 +43,47 @@ def rows_of(text: bytes) -> list[dict[str, str]]:
 
 def joined(pieces: Iterator[bytes]) -> bytes:
     return b"".join(pieces)
+
+
+class Gate:
+    """Lets so many calls through, and then no more until it is told to."""
+
+    def __init__(self) -> None:
+        self._places = threading.Semaphore(0)
+        self._is_open = threading.Event()
+
+    def passing(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def passed(*arguments: Any) -> Any:
+            while not self._is_open.is_set() and not self._places.acquire(timeout=0.02):
+                pass
+            return act(*arguments)
+
+        return passed
+
+    def let_through(self, number: int) -> None:
+        self._places.release(number)
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    def close(self) -> None:
+        self._is_open.clear()
+        while self._places.acquire(blocking=False):
+            pass
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_good_rows_are_drawn_once_each_and_bad_ones_are_named(studio: Studio) -> None:
@@ -279,6 +323,68 @@ def test_a_batch_without_a_good_row_cannot_be_started_and_can_be_deleted(studio:
         studio.batches.start(batch_id)
     studio.batches.delete(batch_id)
     assert studio.batches.page() == []
+
+
+def test_a_long_table_is_checked_behind_and_says_how_far_it_is(
+    studio: Studio, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.batches.MAX_AT_ONCE", 10)
+    monkeypatch.setattr("studio.batches.checking.PORTION", 20)
+    monkeypatch.setattr(studio, "check", gate.passing(studio.check))
+    content = table(*good_lines(99), "SKU-BAD,,,,,,,,,")
+    view = studio.batches.hand_over("long.csv", content)
+    batch_id = view.batch.id
+    assert view.batch.status is BatchStatus.CHECKING
+    with pytest.raises(Conflict):
+        studio.batches.start(batch_id)
+    with pytest.raises(LimitReached):
+        studio.batches.hand_over("another.csv", content)
+    gate.let_through(50)
+    until(lambda: studio.batches.view(batch_id).num_rows() == 40)
+    gate.open()
+    view = wait_for_batch(studio, batch_id, BatchStatus.READY)
+    assert (view.num_rows(), view.num_good) == (100, 99)
+    assert sum(portion.num_images for portion in view.batch.work) == 99
+
+
+def test_a_check_that_is_cancelled_or_cut_short_leaves_no_half_of_a_table(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.batches.MAX_AT_ONCE", 10)
+    monkeypatch.setattr("studio.batches.checking.PORTION", 20)
+    model = gaussian_model()
+    config = Config(data_dir=tmp_path, precision="float32", max_rows=2)
+    content = table(*good_lines(99))
+    with (
+        Studio.open(config, card=model.card, load=lambda precision, report: model) as studio,
+        contextlib.ExitStack() as at_last,
+    ):
+        at_last.callback(gate.open)
+        monkeypatch.setattr(studio, "check", gate.passing(studio.check))
+        gate.let_through(30)
+        cancelled = studio.batches.hand_over("long.csv", content).batch.id
+        until(lambda: studio.batches.view(cancelled).num_rows() == 20)
+        view = studio.batches.cancel(cancelled)
+        assert (view.batch.status, view.num_rows()) == (BatchStatus.CANCELLED, 0)
+        with pytest.raises(Conflict):
+            studio.batches.retry(cancelled)
+        gate.let_through(40)  # the portion it was at, which is not kept
+        until(lambda: not studio.batches._checking._owners)
+        assert studio.batches.view(cancelled).num_rows() == 0
+        late = table(*good_lines(50), "x" * 200_000)
+        damaged = studio.batches.hand_over("damaged.csv", late).batch.id
+        gate.open()
+        view = wait_for_batch(studio, damaged, BatchStatus.CANCELLED)
+        assert "cannot be read" in view.batch.message
+        gate.close()
+        cut = studio.batches.hand_over("cut.csv", content).batch.id
+        gate.let_through(30)
+        until(lambda: studio.batches.view(cut).num_rows() == 20)
+        studio.batches._checking._closed.set()
+    with Studio.open(config, card=model.card, load=lambda precision, report: model) as studio:
+        view = studio.batches.view(cut)
+        assert (view.batch.status, view.num_rows()) == (BatchStatus.CANCELLED, 0)
+        assert "hand it over again" in view.batch.message
 
 
 def test_batches_are_paged(studio: Studio) -> None:

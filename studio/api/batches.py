@@ -39,13 +39,16 @@ def batches_router(studio: Studio, door: Door) -> APIRouter:
         sketches: Annotated[list[UploadFile] | None, File(description="files rows name")] = None,
         person: Person = writes,
     ) -> BatchOut:
-        """Every row is checked, and bad ones are named. Nothing is drawn before `start`."""
+        """Every row is checked, and bad ones are named. Nothing is drawn before `start`.
+
+        A table of more than 2,000 rows is answered as `checking`: it is `ready` a little later.
+        """
         batch_id = resource_id(request)
         given = sketches or []
         if len(given) > MAX_SKETCHES:
             raise BadInput(f"At most {MAX_SKETCHES} sketches go with one table: split it.")
         try:
-            batches.check(
+            batches.hand_over(
                 file.filename or "",
                 file.file.read(),
                 person.name,

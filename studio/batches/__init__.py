@@ -1,6 +1,7 @@
 """`Batches`: tables of products as people handle them: check, start, pause, resume, cancel, retry.
 
     file ──read_table──▶ lines ──LineChecker──▶ rows ──Feeder──▶ jobs of the bulk class
+                        (long ones in `Checking`)
                                       │                              │
                      bad ones, with the reason, as a CSV      pictures named by SKU, in a zip
 
@@ -10,13 +11,16 @@ It uses the studio as every face does, by its public verbs, and knows nothing of
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from studio.batch import IN_HAND, Batch, BatchRow, BatchStatus, BatchView, RowState
+from studio.batches.checking import Checking, Lines
 from studio.batches.feeder import Feeder
 from studio.batches.line_check import LineChecker
 from studio.batches.results import bad_rows_csv, made_csv, zipped
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_FILE_BYTES", "MAX_ROWS", "Batches"]
 
+MAX_AT_ONCE = 2_000
+"""Rows that are checked while a request waits; more are checked behind it."""
+
 _PAGE = 200
 NO_SKETCHES: Mapping[str, bytes] = {}
 
@@ -44,13 +51,16 @@ class Batches:
         self._studio = studio
         self._store = store
         self._feeder = Feeder(studio, store)
+        self._checking = Checking(store)
 
     def begin(self) -> None:
         """Go on with what was at work when the studio was last closed, or killed."""
+        self._checking.begin()
         self._feeder.start()
 
     def close(self) -> None:
         """Give out nothing more."""
+        self._checking.close()
         self._feeder.close()
 
     # From a file to a batch
@@ -63,16 +73,55 @@ class Batches:
         *,
         sketches: Mapping[str, bytes] = NO_SKETCHES,
         batch_id: str | None = None,
+        report: Callable[[int], object] = lambda number: None,
     ) -> BatchView:
         """Read a table and judge every line of it; nothing is drawn before `start`.
 
-        `sketches` are files the lines may name.
+        `sketches` are files the lines may name; `report` is told how many rows more are done.
 
         Raises:
             BadInput: the file as a whole cannot be used. A bad line is no reason: it becomes a bad
                 row.
             Conflict: there is a batch with this id.
         """
+        batch, lines, checker = self._read(name, content, owner, sketches, batch_id)
+        self._checking.check(batch, lines, checker, report)
+        return self.view(batch.id, owner)
+
+    def hand_over(
+        self,
+        name: str,
+        content: bytes,
+        owner: str = LOCAL_OWNER,
+        *,
+        sketches: Mapping[str, bytes] = NO_SKETCHES,
+        batch_id: str | None = None,
+    ) -> BatchView:
+        """As `check`, for who cannot wait: a long table is checked behind, and says how far it is.
+
+        Raises:
+            LimitReached: other long tables are being checked.
+        """
+        batch, lines, checker = self._read(name, content, owner, sketches, batch_id)
+        first = list(itertools.islice(lines, MAX_AT_ONCE + 1))
+        if len(first) > MAX_AT_ONCE:
+            self._checking.hand_over(batch, itertools.chain(first, lines), checker)
+        else:  # at once, with all its rows or not at all
+            rows = [checker.row(*line) for line in first]
+            notes = (*batch.notes, *checker.notes)
+            checked = dataclasses.replace(batch, notes=notes, work=checker.work)
+            self._store.add_batch(checked, rows)
+        return self.view(batch.id, owner)
+
+    def _read(
+        self,
+        name: str,
+        content: bytes,
+        owner: str,
+        sketches: Mapping[str, bytes],
+        batch_id: str | None,
+    ) -> tuple[Batch, Lines, LineChecker]:
+        """What is known of a table before its lines are judged."""
         table = read_table(content)
         checker = LineChecker(
             table.headers,
@@ -80,20 +129,19 @@ class Batches:
             check=lambda brief: self._studio.check(brief, owner),
             find_sketch=self._finder(sketches, owner),
         )
-        rows = [checker.row(line, cells) for line, cells in table.lines]
-        if not rows:
+        first = next(table.lines, None)
+        if first is None:
             raise BadInput("The table has headers and no rows: add a row for each product.")
         batch = Batch(
             id=batch_id or new_id(),
             owner=owner,
             name=_shown_name(name),
             headers=table.headers,
-            notes=(*table.notes, *checker.notes),
-            work=checker.work,
+            notes=table.notes,
+            work=(),
             created_at=time.time(),
         )
-        self._store.add_batch(batch, rows)
-        return self.view(batch.id, owner)
+        return batch, itertools.chain([first], table.lines), checker
 
     # What is known of a batch
 
@@ -153,7 +201,8 @@ class Batches:
 
     def start(self, batch_id: str, owner: str = LOCAL_OWNER) -> BatchView:
         """Begin to draw the good rows, or go on where the batch was paused."""
-        self._store.batch(batch_id, owner=owner)
+        if self._store.batch(batch_id, owner=owner).status is BatchStatus.CHECKING:
+            raise Conflict("The table is still being checked: start it when that is done.")
         if not self._store.batch_lines(batch_id, states=_GOOD, limit=1):
             raise BadInput("No row of this batch can be drawn: mend the table and send it again.")
         return self._move(
@@ -167,7 +216,13 @@ class Batches:
         return self._move(batch_id, owner, (BatchStatus.RUNNING,), BatchStatus.PAUSED)
 
     def cancel(self, batch_id: str, owner: str = LOCAL_OWNER) -> BatchView:
-        """Draw nothing more of it. Pictures already finished stay."""
+        """Draw nothing more of it. Pictures already finished stay.
+
+        Of a table that is still being checked no row is kept.
+        """
+        self._store.batch(batch_id, owner=owner)
+        if self._store.give_up_check(batch_id, "It was cancelled while it was checked."):
+            return self.view(batch_id, owner)
         sources = (BatchStatus.READY, BatchStatus.RUNNING, BatchStatus.PAUSED)
         self._store.move_batch(batch_id, sources, BatchStatus.CANCELLED, owner=owner)
         with self._feeder.resting():  # no row is given out behind our back
@@ -232,6 +287,8 @@ class Batches:
         return find
 
     def _device_seconds(self, batch: Batch, share: float) -> float | None:
+        if batch.status is BatchStatus.CHECKING:
+            return None
         seconds = 0.0
         for portion in batch.work:
             picture_seconds = self._studio.picture_seconds(portion.request)

@@ -84,7 +84,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     shop.add_argument("--people", metavar="N", type=int, default=20, help="people (20)")
     shop.add_argument(
-        "--minutes", metavar="N", type=float, default=10.0, help="beside the batch (10)"
+        "--minutes",
+        metavar="N",
+        type=float,
+        default=10.0,
+        help="beside the batch (10); alone before it, half of that",
     )
     shop.add_argument("--rows", metavar="N", type=int, default=500, help="of the batch (500)")
     shop.add_argument("--steps", metavar="N", type=int, default=4, help="of a draft (4)")

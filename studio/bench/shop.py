@@ -33,6 +33,9 @@ from studio.person import CONSOLE_PERSON, Role
 
 THINK_SECONDS = 4.0
 LOOK_SECONDS = 0.5
+ALONE_SHARE = 0.5
+"""How long people draw alone first, of the time they draw beside the batch."""
+
 _ADDRESS = "Vitrine is at "
 
 
@@ -62,7 +65,7 @@ def _measure(
     address: str, process: psutil.Process, keys: list[str], options: argparse.Namespace
 ) -> Report:
     seconds = options.minutes * 60
-    alone = _people(address, keys[1:], seconds / 3, options.steps)
+    alone = _people(address, keys[1:], seconds * ALONE_SHARE, options.steps)
     before_bytes = process.memory_info().rss
     with Client(address, key=keys[0], timeout_seconds=TIMEOUT_SECONDS) as shop:
         table = Path(tempfile.mkdtemp()) / "catalogue.csv"
@@ -77,6 +80,8 @@ def _measure(
             shop.do(batch_id, "cancel")
     lost = _num_lost(address, keys[1:], [*alone.jobs, *beside.jobs])
     answers = [1000 * each for each in beside.answers]
+    alone_seconds = _quantile(alone.first_previews, 0.5)
+    beside_seconds = _quantile(beside.first_previews, 0.5)
     return {
         "num_people": options.people,
         "minutes": options.minutes,
@@ -87,10 +92,16 @@ def _measure(
         "num_lost_jobs": lost,
         "rows_drawn": batch["rows"]["succeeded"],
         "rows_failed": batch["rows"]["failed"],
+        "rows_begun": batch["rows"]["running"],
         "answer_ms": round(_quantile(answers, 0.5), 1),
         "answer_p99_ms": round(_quantile(answers, 0.99), 1),
-        "first_preview_alone_seconds": round(_quantile(alone.first_previews, 0.5), 3),
-        "first_preview_beside_seconds": round(_quantile(beside.first_previews, 0.5), 3),
+        "num_previews_alone": len(alone.first_previews),
+        "num_previews_beside": len(beside.first_previews),
+        "first_preview_alone_seconds": round(alone_seconds, 3),
+        "first_preview_beside_seconds": round(beside_seconds, 3),
+        "first_preview_slower_percent": round(
+            100 * (beside_seconds / alone_seconds - 1) if alone_seconds else 0.0, 1
+        ),
         "memory_before_mib": round(before_bytes / 2**20),
         "memory_after_mib": round(after_bytes / 2**20),
     }

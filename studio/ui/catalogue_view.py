@@ -94,7 +94,8 @@ def _head(page: Page, say: Say) -> str:
     done, total = view.num_over, view.num_good
     note = " · ".join(batch.notes)
     message = f'<p class="v-message">{escape(batch.message)}</p>' if batch.message else ""
-    bar = progress_bar(done, total, say(texts.OF, done=done, total=total)) if total else ""
+    is_known = bool(total) and batch.status is not BatchStatus.CHECKING
+    bar = progress_bar(done, total, say(texts.OF, done=done, total=total)) if is_known else ""
     return (
         '<div class="v-batch-head"><div>'
         f'<h2 class="v-lead">{escape(batch.name)} '
@@ -117,7 +118,7 @@ def _buttons(view: BatchView, say: Say) -> str:
         add(texts.PAUSE, "pause")
     if batch.status is BatchStatus.PAUSED:
         add(texts.RESUME, "resume", "strong")
-    if batch.status.is_active:
+    if batch.status.is_active or batch.status is BatchStatus.CHECKING:
         add(texts.CANCEL, "cancel")
     else:
         is_begun = batch.status is not BatchStatus.READY
@@ -127,7 +128,7 @@ def _buttons(view: BatchView, say: Say) -> str:
     if view.num_rows(RowState.SUCCEEDED, RowState.FAILED, RowState.CANCELLED):
         parts.append(_download(batch.id, "results.zip", say(texts.ZIP), "v-strong"))
         parts.append(_download(batch.id, "made.csv", say(texts.CSV)))
-    if view.num_rows(RowState.BAD):
+    if view.num_rows(RowState.BAD) and batch.status is not BatchStatus.CHECKING:
         parts.append(_download(batch.id, "bad-rows.csv", say(texts.TO_MEND)))
     return "".join(parts)
 
@@ -140,10 +141,12 @@ def _download(batch_id: str, what: str, label: str, kind: str = "v-quiet") -> st
 def _facts(view: BatchView, say: Say) -> str:
     total = sum(count for state, count in view.images.items() if state is not RowState.BAD)
     facts = [(texts.GOOD_ROWS, say(texts.OF, done=view.num_over, total=view.num_good))]
+    if view.batch.status is BatchStatus.CHECKING:
+        facts = [(texts.CHECKED_SO_FAR, f"{view.num_rows():,}")]
     if num_bad := view.num_rows(RowState.BAD):
         facts.append((texts.BAD_ROWS, f"{num_bad:,}"))
     facts.append((texts.PICTURES, f"{total:,}"))
-    if view.num_images_left:
+    if view.num_images_left and view.batch.work:
         known = rounded(view.device_seconds, say)
         steps = say(texts.STEPS, number=view.num_steps_left)
         facts.append((texts.DRAWING_TIME, say.joined(known or say(texts.NOT_KNOWN_YET), steps)))

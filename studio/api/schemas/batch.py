@@ -42,7 +42,7 @@ class CountsOut(BaseModel):
 
 
 class BatchOut(BatchSummary):
-    """A batch with how far it is.
+    """A batch with how far it is. While it is `checking`, `num_rows` is how many rows are checked.
 
     `device_seconds` is the drawing that is left, `seconds_left` that and what goes before it.
     """
