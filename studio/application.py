@@ -555,11 +555,18 @@ def _loader(config: Config, family: str) -> LoadModel:
     """How `config.model` is loaded: in the engine's thread, so the imports are there too."""
 
     def load(precision: str, report: Callable[[str], None]) -> Model:
+        from studio.engine.devices import chosen_device
         from studio.engine.model import load_model
 
         controlnets, loras = additions(config, family)
         return load_model(
-            config.model, precision=precision, report=report, controlnets=controlnets, loras=loras
+            config.model,
+            precision=precision,
+            device=chosen_device(config.device),
+            report=report,
+            controlnets=controlnets,
+            loras=loras,
+            is_compiled=config.compile,
         )
 
     return load

@@ -22,6 +22,7 @@ from studio import (
     keys_command,
     models_command,
     moderation_command,
+    plans_command,
     reproduce_command,
     users_command,
 )
@@ -65,6 +66,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     plain = cast("argparse._SubParsersAction[argparse.ArgumentParser]", commands)
     batch_command.add_parser(plain)
     models_command.add_parser(plain)
+    plans_command.add_parser(plain)
     reproduce_command.add_parser(plain)
     evaluate_command.add_parser(plain)
     users_command.add_parser(plain)
@@ -191,6 +193,11 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="B", help=f"one of {', '.join(BACKENDS)} (auto: the fastest)"
     )
+    parser.add_argument(
+        "--device",
+        metavar="D",
+        help="cpu, cuda, cuda:1 and so on (auto: a card where there is one)",
+    )
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -207,6 +214,7 @@ def _serve(options: argparse.Namespace) -> None:
         model=options.model,
         precision=options.precision,
         backend=options.backend,
+        device=options.device,
     )
     from studio.server import serve
 
@@ -216,7 +224,12 @@ def _serve(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from studio.model_choice import configured
 
-    config = configured(model=options.model, precision=options.precision, backend=options.backend)
+    config = configured(
+        model=options.model,
+        precision=options.precision,
+        backend=options.backend,
+        device=options.device,
+    )
     brief = Brief(
         subject=options.subject,
         material=options.material,

@@ -18,8 +18,9 @@ from studio.errors import BadConfig
 from studio.person import Role
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "tensorrt")
 MAX_DRAIN_SECONDS = 3600
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
@@ -49,6 +50,8 @@ class Config:
     `models_dir` is where the names of models are kept: the data folder where it is left out.
     `classifier_weights` are those that pictures are screened by (in the data folder), and
     `moderation_policy` the file that says how (the one that comes with the studio).
+    `device` "auto" is the first NVIDIA card, where there is one; `compile` has torch compile the
+    networks at warm-up, which takes minutes and pays on cards.
     `max_rows` of 0 means "measure it at warm-up"; `min_free_bytes` is the room the studio leaves on
     the disk: below it no job is accepted. `max_queued_per_owner` keeps one person from filling the
     queue. The machine is looked at every `watch_seconds`, 0 watches nothing; cards are held against
@@ -83,6 +86,8 @@ class Config:
     session_idle_seconds: int = 12 * 3600
     precision: str = "auto"
     backend: str = "auto"
+    device: str = "auto"
+    compile: bool = False
     cache_dir: Path = dataclasses.field(default_factory=default_cache_dir)
     drain_seconds: int = 0
     max_rows: int = 0
@@ -115,6 +120,11 @@ class Config:
         if self.backend not in BACKENDS:
             raise BadConfig(
                 f"The backend {self.backend!r} is not known: choose one of {', '.join(BACKENDS)}."
+            )
+        if not _DEVICE.fullmatch(self.device):
+            raise BadConfig(
+                f"The device {self.device!r} is not known: choose auto, cpu, cuda, or one of "
+                "several cards such as cuda:1."
             )
         if not 0 <= self.drain_seconds <= MAX_DRAIN_SECONDS:
             raise BadConfig(
@@ -205,6 +215,10 @@ def _path(name: str, text: str) -> Path:
 def _parse(name: str, text: str, kind: str) -> str | int | tuple[str, ...]:
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind == "bool":
+        if text.lower() not in ("0", "1", "false", "true"):
+            raise BadConfig(f"{name} must be 1 or 0, for yes or no, not {text!r}.")
+        return text.lower() in ("1", "true")
     if kind != "int":
         return text
     try:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from studio.engine.export import export_model
+from studio.engine.export import UNET, export_model
 from studio.engine.model import Model, load_model
 from tests.tiny_models import HEIGHT, WIDTH, Family, write_model
 
@@ -26,6 +26,15 @@ class Exported:
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
+
+
+@functools.cache
+def exported_half() -> Path:
+    """The graphs of SDXL's tiny model in half precision, as TensorRT takes them."""
+    model = load_model(exported("sdxl").folder, precision="float16")
+    out = exported("sdxl").folder.parent / "half"
+    export_model(model, height=HEIGHT, width=WIDTH, out=out, skip=[UNET])
+    return out
 
 
 @functools.cache

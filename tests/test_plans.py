@@ -14,11 +14,10 @@ import torch
 from studio.engine.denoiser import Rows
 from studio.engine.model import Model
 from studio.engine.openvino_denoiser import OpenVinoDecoder, OpenVinoDenoiser, library, processor
-from studio.engine.plans import Plan, PlanCache, PlanRejected, build_openvino
-from studio.engine.trial import (
-    MAX_ERROR,
+from studio.engine.openvino_plans import build_openvino
+from studio.engine.plans import Plan, PlanCache, PlanRejected
+from studio.engine.reference import (
     Reference,
-    choose,
     complaint,
     distance,
     errors,
@@ -26,6 +25,7 @@ from studio.engine.trial import (
     read_reference,
     write_reference,
 )
+from studio.engine.trial import MAX_ERROR, choose
 from tests.exported_models import LATENT, exported
 from tests.tiny_models import HEIGHT, WIDTH
 
@@ -80,6 +80,9 @@ def kept(cache: PlanCache, reference: Reference) -> PlanCache:
         {"library": "openvino 1"},
         {"processor": "abacus"},
         {"controlnets": (("canny", "0"),)},
+        {"driver": "13000"},
+        {"profiles": ((1, 2, 4),)},
+        {"loras": (("0", 0.5),)},
     ],
     ids=lambda changes: next(iter(changes)),
 )

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "tensorrt")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

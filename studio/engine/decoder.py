@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Protocol
@@ -9,14 +10,94 @@ from typing import Protocol
 import torch
 from diffusers import AutoencoderKL
 
-from studio.errors import BadModel
+from studio.engine.transfer import Arrival
+from studio.errors import BadModel, GenerationFailed
 from studio.events import Pixels
+
+NOT_A_NUMBER = (
+    "The picture came out as not-a-number: try another seed, a lower guidance scale, "
+    "or start the studio with --precision float32."
+)
 
 
 class Decoder(Protocol):
     """`decode` takes one sample's scaled latents `[C, h, w]` to sRGB bytes `[H, W, 3]`."""
 
     def decode(self, latents: torch.Tensor) -> Pixels: ...
+
+
+class ImageDecoder(Protocol):
+    """Of scaled latents `[C, h, w]`, the picture `[3, H, W]` in [-1, 1] before it is rounded."""
+
+    def image(self, latents: torch.Tensor) -> torch.Tensor: ...
+
+
+class Decoding(Protocol):
+    """A picture that is being decoded. `pixels` waits for it.
+
+    Raises:
+        GenerationFailed: from `pixels`, when the latents were not finite numbers.
+    """
+
+    @property
+    def is_done(self) -> bool: ...
+
+    def pixels(self) -> Pixels: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A picture that is done already."""
+
+    picture: Pixels
+    is_done: bool = True
+
+    def pixels(self) -> Pixels:
+        return self.picture
+
+
+class BesideDecoder:
+    """`decoder` on a stream of its own on a card: steps go on while a picture is decoded."""
+
+    def __init__(self, decoder: ImageDecoder, device: str) -> None:
+        self._decoder = decoder
+        self._stream: torch.cuda.Stream | None = None
+        if device.startswith("cuda"):
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    @torch.inference_mode()
+    def begin(self, latents: torch.Tensor) -> Decoding:
+        """Put the decoding of `[C, h, w]` beside whatever else the card does."""
+        if self._stream is None:
+            return _Beside(self._levels(latents), latents.isfinite().all())
+        self._stream.wait_stream(torch.cuda.current_stream(latents.device))
+        latents.record_stream(self._stream)
+        with torch.cuda.stream(self._stream):
+            return _Beside(self._levels(latents), latents.isfinite().all())
+
+    def image(self, latents: torch.Tensor) -> torch.Tensor:
+        return self._decoder.image(latents)
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        return self.begin(latents).pixels()
+
+    def _levels(self, latents: torch.Tensor) -> torch.Tensor:
+        return to_levels(self._decoder.image(latents))
+
+
+class _Beside:
+    def __init__(self, levels: torch.Tensor, is_finite: torch.Tensor) -> None:
+        self._levels, self._is_finite = Arrival(levels), Arrival(is_finite)
+
+    @property
+    def is_done(self) -> bool:
+        return self._is_finite.is_there
+
+    def pixels(self) -> Pixels:
+        if not bool(self._is_finite.wait()):
+            raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
+        pixels: Pixels = self._levels.wait().numpy()
+        return pixels
 
 
 class VaeDecoder:
@@ -27,10 +108,14 @@ class VaeDecoder:
         self._std, self._mean = latent_statistics(vae)
 
     @torch.inference_mode()
-    def decode(self, latents: torch.Tensor) -> Pixels:
+    def image(self, latents: torch.Tensor) -> torch.Tensor:
+        """See `ImageDecoder`."""
         unscaled = latents[None] * self._std + self._mean
-        image = self._vae.decode(unscaled.to(self._vae.dtype), return_dict=False)[0]
-        return to_bytes(image[0])
+        image: torch.Tensor = self._vae.decode(unscaled.to(self._vae.dtype), return_dict=False)[0]
+        return image[0]
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        return to_bytes(self.image(latents))
 
 
 class LinearPreview:
@@ -79,9 +164,14 @@ def fit_preview(decoder: Decoder, num_channels: int, device: str = "cpu") -> Lin
 
 def to_bytes(image: torch.Tensor) -> Pixels:
     """`[3, H, W]` in [-1, 1] to `[H, W, 3]` bytes."""
-    levels = (image.float().clamp(-1, 1) + 1) * 127.5
-    pixels: Pixels = levels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    pixels: Pixels = to_levels(image).cpu().numpy()
     return pixels
+
+
+def to_levels(image: torch.Tensor) -> torch.Tensor:
+    """The same as a tensor, where the picture is."""
+    levels = (image.float().clamp(-1, 1) + 1) * 127.5
+    return levels.round().to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def latent_statistics(vae: AutoencoderKL) -> tuple[torch.Tensor, torch.Tensor]:

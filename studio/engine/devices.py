@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from studio.engine.cgroups import memory_limits
+from studio.errors import BadConfig
 from studio.readings import DeviceMemory
 
 
@@ -42,6 +43,27 @@ def cuda_state() -> dict[str, Any]:
         "cuda": torch.version.cuda or "",
         "num_cards": int(torch.cuda.device_count()),
     }
+
+
+def chosen_device(name: str) -> str:
+    """The torch device for a setting: "auto" is the first card torch can use, else the processor.
+
+    Raises:
+        BadConfig: a card is asked for, and torch can use none, or not that one.
+    """
+    import torch
+
+    if name == "cpu":
+        return "cpu"
+    num_cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if num_cards else "cpu"
+    if int(name.partition(":")[2] or 0) >= num_cards:
+        raise BadConfig(
+            f"torch can use {num_cards or 'no'} NVIDIA cards here, so --device {name} is none of "
+            "them: choose cpu or auto, and see `studio doctor` for what is amiss."
+        )
+    return name
 
 
 def memory_limit() -> int | None:

@@ -10,11 +10,13 @@ for longer than that. One thread calls everything here; what happens is told thr
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable
 
 from studio.engine.clock import StageClock
+from studio.engine.decoder import Decoding
 from studio.engine.flight import Flight, Submission
 from studio.engine.loaded_models import LoadedModels
 from studio.engine.model import Model
@@ -48,6 +50,15 @@ PACE_GAIN, MAX_PACE = 0.05, 10.0
 UNHEARD = "The studio could not take the picture in: see the log, then retry."
 
 log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _InHand:
+    """A picture that is being decoded, since when."""
+
+    sample: Sample
+    work: Decoding
+    began: float
 
 
 class Engine:
@@ -88,6 +99,7 @@ class Engine:
             self.clock, load_control=load_control, on_out_of_memory=self._out_of_memory
         )
         self._to_decode: collections.deque[Sample] = collections.deque()
+        self._decoding: _InHand | None = None
         self._flights: dict[str, Flight] = {}
         self._unheard: set[str] = set()
         self.adopt(model, times)
@@ -114,7 +126,7 @@ class Engine:
     @property
     def num_to_decode(self) -> int:
         """Pictures that are denoised and wait for their pixels."""
-        return len(self._to_decode)
+        return len(self._to_decode) + (self._decoding is not None)
 
     @property
     def outstanding(self) -> tuple[Submission, ...]:
@@ -250,8 +262,11 @@ class Engine:
                     self._fail(sample, failures[sample.key])
                 else:
                     self._advance(sample, is_previewed=previewed.get(sample.job_id) is sample)
-        if self._to_decode:
-            self._decode(self._to_decode.popleft())
+        if self._decoding is None and self._to_decode:
+            self._begin_decoding(self._to_decode.popleft())
+        # With nothing else to do it is waited for.
+        if self._decoding is not None and (batch is None or self._decoding.work.is_done):
+            self._finish_decoding(self._decoding)
         for job_id in self._unheard & self._flights.keys():
             self.fail(job_id, UNHEARD)
         self._unheard.clear()
@@ -340,14 +355,23 @@ class Engine:
             self._scheduler.remove(sample)
             self._to_decode.append(sample)
 
-    def _decode(self, sample: Sample) -> None:
+    def _begin_decoding(self, sample: Sample) -> None:
         began = self._now()
         try:
             self.at_work = frozenset({sample.job_id})
-            pixels = self._runner.decode(sample)
-            self.at_work = frozenset()
+            work = self._runner.begin_decoding(sample)
         except Exception as error:
-            self.at_work = frozenset()
+            self._fail(sample, error)
+        else:
+            self._decoding = _InHand(sample, work, began)
+        self.at_work = frozenset()
+
+    def _finish_decoding(self, in_hand: _InHand) -> None:
+        sample, began = in_hand.sample, in_hand.began
+        self._decoding = None
+        try:
+            pixels = in_hand.work.pixels()
+        except Exception as error:
             self._fail(sample, error)
             return
         assert sample.started_at is not None
@@ -400,6 +424,8 @@ class Engine:
         self._scheduler.remove(sample)
         if sample in self._to_decode:
             self._to_decode.remove(sample)
+        if self._decoding is not None and self._decoding.sample is sample:
+            self._decoding = None
         self._runner.drop(sample)
 
     def _out_of_memory(self, batch: StepBatch, num_rows: int) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from studio.engine.health import Health, State
-from studio.engine.planner import Planner
-from studio.engine.setup import Setup
+from studio.engine.planner import Planner, backend_of
+from studio.engine.setup import PLANS, Setup
 from studio.engine.supervision import Deaths
 from studio.errors import NotReady, StudioError
 from studio.events import Cancelled, Event, Failed, Finished
@@ -275,10 +275,13 @@ class EngineThread:
 
         warm = warm_up(load, precision=self._setup.precision, kept=self._kept, report=report)
         self.planner = self._new_planner(warm.model)
-        if self._setup.backend != "openvino":
+        if self._setup.backend not in PLANS:
             return [warm]
         if self.planner is None:
-            raise NotReady("OpenVINO cannot run this model here: start with --backend torch.")
+            raise NotReady(
+                f"{PLANS[self._setup.backend]} cannot run this model here: start with "
+                "--backend torch."
+            )
         plan = measured(self.planner.build(), self._kept, report=report)
         self.planner.take()
         self.planner = None
@@ -288,7 +291,7 @@ class EngineThread:
         folder, cache_dir = self._setup.folder, self._setup.cache_dir
         if self._setup.backend == "torch" or folder is None or cache_dir is None:
             return None
-        if not Planner.can_plan(model):
+        if not Planner.can_plan(model) or self._setup.backend not in ("auto", backend_of(model)):
             return None
         return Planner(
             model,

@@ -2,7 +2,11 @@
 
 Each graph takes *rows*: its first dimension is free, the timestep a vector, height and width fixed.
 Inputs are called as diffusers calls them. All graphs share one file of weights. Knows no runtime:
-what compiles them is `openvino_denoiser`.
+what compiles them is `openvino_denoiser` and `tensorrt_builder`.
+
+Whatever the precision of the networks, what enters and leaves is float32, but for the residuals
+between a ControlNet and the UNet, which are large. The casts are in the graph: a strongly typed
+runtime adds none, and the time and size conditions must stay float32 until diffusers casts them.
 
 Tracing holds the interpreter for tens of seconds, so beside a serving engine it belongs in a
 process of its own: `python -m studio.engine.export --model FOLDER --height H --width W --out DIR`.
@@ -19,7 +23,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,11 +41,17 @@ FORMAT = 1
 OPSET = 20
 """The newest in which GroupNorm stays small operators, which OpenVINO fuses best (measured)."""
 
+MAX_ROWS = 63
+"""diffusers upsamples 64 rows and more another way, and a graph has one; told so, the exporter
+traces once instead of twice."""
+
 INLINE_BYTES = 1024
 """Smaller constants stay in the graph, where shape inference looks for them."""
 
 UNET, UNET_CONTROL, DECODER = "unet.onnx", "unet_control.onnx", "decoder.onnx"
 WEIGHTS, MANIFEST = "weights.bin", "manifest.json"
+
+PRECISIONS = ("float32", "float16", "bfloat16")
 
 Report = Callable[[str], None]
 
@@ -53,7 +63,7 @@ def controlnet_file(kind: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Networks:
-    """What is exported: torch modules in float32 on the processor. `controlnets` by kind."""
+    """What is exported: torch modules on the processor. `controlnets` by kind."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -66,20 +76,27 @@ class Networks:
 
 
 def networks_of(model: Model) -> Networks:
-    """The networks of a model loaded in float32, to be run by PyTorch."""
+    """The networks of a model that PyTorch runs."""
     assert isinstance(model.denoiser, TorchDenoiser)
     unet, vae, *_ = model.modules
     return Networks(unet=unet, vae=vae, controlnets=model.denoiser.controlnets)
 
 
 def export_model(
-    model: Model, *, height: int, width: int, out: Path, report: Report = lambda _: None
+    model: Model,
+    *,
+    height: int,
+    width: int,
+    out: Path,
+    report: Report = lambda _: None,
+    skip: Collection[str] = (),
 ) -> None:
     """Write the graphs of `model` for pictures of `height` × `width` to the new folder `out`.
 
     `unet.onnx`, `decoder.onnx`, and with ControlNets `controlnet_<kind>.onnx` and
-    `unet_control.onnx`, which takes their residuals `down_0` … `mid`. The folder appears whole, or
-    not at all.
+    `unet_control.onnx`, which takes their residuals `down_0` … `mid`; but none of `skip`. The
+    folder appears whole, or not at all. The manifest also tells, by graph, which large constants
+    are the UNet's parameters, and whether they lie there transposed.
 
     Raises:
         FileExistsError: there is something at `out` already.
@@ -93,11 +110,21 @@ def export_model(
         folder = Path(name) / "graphs"
         folder.mkdir()
         with (folder / WEIGHTS).open("wb") as file, torch.inference_mode():
-            weights = _Weights(file)
+            weights = _Weights(file, networks.unet)
             for graph in _graphs(networks, latents, (height, width)):
+                if graph.file in skip:
+                    continue
                 report(f"exporting {graph.file.removesuffix('.onnx')} {height}×{width}")
                 weights.write(_trace(graph), folder / graph.file)
-        _write_manifest(folder, {"digest": model.digest, "latent_shape": list(latents)})
+        _write_manifest(
+            folder,
+            {
+                "digest": model.digest,
+                "latent_shape": list(latents),
+                "precision": model.precision,
+                "parameters": weights.parameters,
+            },
+        )
         folder.rename(out)
 
 
@@ -183,16 +210,17 @@ class _Unet(torch.nn.Module):
     def forward(self, *args: torch.Tensor) -> torch.Tensor:
         inputs = dict(zip(self._names, args, strict=True))
         down = [inputs[name] for name in self._names if name.startswith("down_")]
+        dtype = self.unet.dtype
         output: torch.Tensor = self.unet(
-            inputs["sample"],
+            inputs["sample"].to(dtype),
             inputs["timestep"],
-            encoder_hidden_states=inputs["encoder_hidden_states"],
+            encoder_hidden_states=inputs["encoder_hidden_states"].to(dtype),
             added_cond_kwargs=_conditions(inputs),
             down_block_additional_residuals=down or None,
             mid_block_additional_residual=inputs.get("mid"),
             return_dict=False,
         )[0]
-        return output
+        return output.float()
 
 
 class _ControlNet(torch.nn.Module):
@@ -205,12 +233,13 @@ class _ControlNet(torch.nn.Module):
 
     def forward(self, *args: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         inputs = dict(zip(self._names, args, strict=True))
+        dtype = self.controlnet.dtype
         down, middle = self.controlnet(
-            inputs["sample"],
+            inputs["sample"].to(dtype),
             inputs["timestep"],
-            encoder_hidden_states=inputs["encoder_hidden_states"],
-            controlnet_cond=inputs["controlnet_cond"],
-            conditioning_scale=inputs["conditioning_scale"].view(-1, 1, 1, 1),
+            encoder_hidden_states=inputs["encoder_hidden_states"].to(dtype),
+            controlnet_cond=inputs["controlnet_cond"].to(dtype),
+            conditioning_scale=inputs["conditioning_scale"].to(dtype).view(-1, 1, 1, 1),
             added_cond_kwargs=_conditions(inputs),
             return_dict=False,
         )
@@ -226,8 +255,9 @@ class _Decoder(torch.nn.Module):
         self.std, self.mean = latent_statistics(vae)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        image: torch.Tensor = self.vae.decode(latents * self.std + self.mean, return_dict=False)[0]
-        return image
+        unscaled = (latents * self.std + self.mean).to(self.vae.dtype)
+        image: torch.Tensor = self.vae.decode(unscaled, return_dict=False)[0]
+        return image.float()
 
 
 def _conditions(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
@@ -237,7 +267,7 @@ def _conditions(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] |
 
 
 def _trace(graph: _Graph) -> onnx_ir.Model:
-    rows = torch.export.Dim("rows", min=1, max=256)
+    rows = torch.export.Dim("rows", min=1, max=MAX_ROWS)
     shapes = tuple({0: rows} if graph.has_rows else None for _ in graph.inputs)
     with warnings.catch_warnings():
         # Of a wrapper's training flag, and of a dimension that several inputs share, as is meant.
@@ -259,9 +289,12 @@ def _trace(graph: _Graph) -> onnx_ir.Model:
 class _Weights:
     """The one file of weights; the same bytes are written once, whichever graphs use them."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, unet: torch.nn.Module) -> None:
         self._file = file
         self._places: dict[bytes, int] = {}
+        self._unet = unet
+        self._known: dict[bytes, list[tuple[str, bool]]] | None = None
+        self.parameters: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def write(self, model: onnx_ir.Model, path: Path) -> None:
         """Write `model` to `path`, its large constants to this file."""
@@ -269,9 +302,12 @@ class _Weights:
             tensor = value.const_value
             if tensor is None or tensor.nbytes < INLINE_BYTES:
                 continue
+            digest, offset = self._place(tensor.tobytes())
+            if path.name in (UNET, UNET_CONTROL) and (known := self._parameter(digest)):
+                self.parameters.setdefault(path.name, {})[value.name or ""] = known
             value.const_value = onnx_ir.ExternalTensor(
                 location=WEIGHTS,
-                offset=self._place(tensor.tobytes()),
+                offset=offset,
                 length=tensor.nbytes,
                 dtype=tensor.dtype,
                 shape=onnx_ir.Shape(tensor.shape.numpy()),
@@ -284,14 +320,31 @@ class _Weights:
         self._file.flush()
         onnx_ir.save(model, path)
 
-    def _place(self, content: bytes) -> int:
+    def _parameter(self, digest: bytes) -> tuple[str, bool] | None:
+        """The UNet's parameter of this content; whether transposed. `None` where two have it."""
+        if self._known is None:
+            self._known = {}
+            for name, tensor in self._unet.named_parameters():
+                if name.endswith(".weight") and tensor.nbytes >= INLINE_BYTES:
+                    forms = (tensor, tensor.T) if tensor.ndim == 2 else (tensor,)
+                    for is_transposed, form in enumerate(forms):
+                        key = hashlib.sha256(_bytes(form)).digest()
+                        self._known.setdefault(key, []).append((name, bool(is_transposed)))
+        found = self._known.get(digest, [])
+        return found[0] if len(found) == 1 else None
+
+    def _place(self, content: bytes) -> tuple[bytes, int]:
         digest = hashlib.sha256(content).digest()
         if digest not in self._places:
             self._file.seek(0, os.SEEK_END)
             self._file.write(b"\0" * (-self._file.tell() % 64))  # runtimes map it: aligned
             self._places[digest] = self._file.tell()
             self._file.write(content)
-        return self._places[digest]
+        return digest, self._places[digest]
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def _write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -336,9 +389,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--height", type=int, required=True)
     parser.add_argument("--width", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     options = parser.parse_args(arguments)
     be_humble()
-    model = load_model(options.model, precision="float32", report=print)
+    model = load_model(options.model, precision=options.precision, report=print)
     export_model(model, height=options.height, width=options.width, out=options.out, report=print)
     return 0
 

@@ -17,6 +17,7 @@ from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.linear import linear_step
 from studio.engine.sample import Sample
 from studio.engine.state import State
+from studio.engine.transfer import send
 
 
 class Gathered:
@@ -142,9 +143,9 @@ class Gathered:
         timesteps = torch.tensor([one.timesteps[first : first + num] for one, first in pairs])
         return _StepsToCome(
             first=firsts[0],
-            coefficients=coefficients.to(self._device),
-            scales=scales.to(self._device)[..., None, None, None],
-            timesteps=timesteps.to(self._device)[self._sample_of].T.contiguous(),
+            coefficients=send(coefficients, self._device),
+            scales=send(scales, self._device)[..., None, None, None],
+            timesteps=send(timesteps, self._device)[self._sample_of].T.contiguous(),
         )
 
     def _guided(self, output: torch.Tensor) -> torch.Tensor:
@@ -195,7 +196,7 @@ class Gathered:
         )
 
     def _on_device(self, values: Sequence[float]) -> torch.Tensor:
-        return torch.tensor(values, device=self._device)
+        return send(torch.tensor(values), self._device)
 
 
 @dataclasses.dataclass(frozen=True)

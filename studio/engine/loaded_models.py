@@ -50,7 +50,11 @@ class LoadedModels:
 
     def max_rows(self, bucket: Bucket) -> int:
         """Rows of one pass beyond which more do not pay."""
-        return self._max_rows or self._times(bucket).knee(bucket.height, bucket.width)
+        wanted = self._max_rows or self._times(bucket).knee(bucket.height, bucket.width)
+        model, _ = self._models.get((bucket.model, bucket.backend)) or (None, None)
+        if model is None or model.most_rows is None:
+            return wanted
+        return min(wanted, model.most_rows)
 
     def _times(self, bucket: Bucket) -> StepTimes:
         _, times = self._models.get((bucket.model, bucket.backend)) or (None, StepTimes())

@@ -61,6 +61,16 @@ class Adapters:
         """
         self._unet.use(self._weights(loras))
 
+    def merged_in_unet(self, loras: tuple[Lora, ...]) -> dict[str, torch.Tensor]:
+        """The UNet's weights that adapters are beside, with `loras` added, by parameter's name.
+
+        For a backend whose weights are its own: the UNet here is left as it is.
+
+        Raises:
+            GenerationFailed: as for `use_in_unet`.
+        """
+        return self._unet.merged(self._weights(loras))
+
     def use_in_text(self, loras: tuple[Lora, ...]) -> None:
         """The same for the text encoders."""
         weights = self._weights(loras)
@@ -166,6 +176,26 @@ class _Part:
                 for key, weight in weights.items():
                     layer.set_scale(key, weight)
         self._weights = dict(weights)
+
+    def merged(self, weights: dict[str, float]) -> dict[str, torch.Tensor]:
+        """`W + Σ weight · (alpha / r) · B A` of every layer with an adapter, used or not."""
+        found: dict[str, torch.Tensor] = {}
+        layers = {id(layer) for layer in self._layers}
+        with torch.no_grad():
+            for name, layer in self.module.named_modules():
+                if id(layer) not in layers:
+                    continue
+                base = layer.get_base_layer().weight
+                total = base.float()
+                for key in weights.keys() & layer.lora_A.keys():
+                    delta = (
+                        layer.lora_B[key].weight.flatten(1).float()
+                        @ layer.lora_A[key].weight.flatten(1).float()
+                    )
+                    scale = weights[key] * layer.lora_alpha[key] / layer.r[key]
+                    total = total + scale * delta.view_as(total)
+                found[f"{name}.weight"] = total.to(base.dtype)
+        return found
 
     def num_adapted(self, key: str) -> int:
         return sum(key in layer.lora_A for layer in self._layers)

@@ -21,7 +21,7 @@ from studio.engine.engine_thread import EngineThread
 from studio.engine.facts import EngineFacts, facts_of
 from studio.engine.health import Health, State
 from studio.engine.setup import BACKENDS, NO_PATHS, LoadModel, Setup, no_control_images
-from studio.errors import NotReady
+from studio.errors import BadInput, NotReady
 from studio.events import Cancelled, Event, Pixels
 from studio.request import Request
 from studio.terms import Terms
@@ -38,8 +38,8 @@ class Manager:
     """Loads a model and serves it from one thread; `on_event` is called from that thread.
 
     `backend` "auto" serves with torch at once and prepares a faster plan from the model's `folder`
-    beside it, where there is one; "openvino" waits for the plan. Measurements and plans are kept in
-    `cache_dir`. `load_control` gives the control image of a digest.
+    beside it, where there is one; "openvino" and "tensorrt" wait for the plan. Measurements and
+    plans are kept in `cache_dir`. `load_control` gives the control image of a digest.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Manager:
             )
         )
         self._on_event = on_event
+        self._backend = backend
 
     @property
     def health(self) -> Health:
@@ -219,11 +220,17 @@ class Manager:
         return denoising + times.decode_seconds(request.height, request.width)
 
     def check_fits(self, request: Request) -> None:
-        """`BadInput` where the request can never fit this device's memory.
+        """`BadInput` where the request can never fit this device's memory, or the plans asked for.
 
         Nothing can be said before the model is loaded; then the request is let in.
         """
         warm = [one for one in self._thread.serving if one.model.card.name == request.model]
+        if self._backend == "tensorrt" and warm and warm[-1].model.plan_sizes is not None:
+            from studio.engine.tensorrt_plans import refusal
+
+            sizes = sorted(warm[-1].model.plan_sizes)
+            if complaint := refusal((request.height, request.width), sizes):
+                raise BadInput(complaint)
         if warm and warm[0].model.text_modules:
             from studio.engine.memory import check_fits
 

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from studio.engine.decoder import Decoder, VaeDecoder, load_preview
+from studio.engine.decoder import BesideDecoder, Decoder, VaeDecoder, load_preview
 from studio.engine.denoiser import Denoiser
 from studio.engine.layout import (
     check_controlnet,
@@ -53,7 +53,7 @@ class Model:
 
     `modules` are its networks (UNet, autoencoder, ControlNets), which a change of precision casts;
     `text_modules` the text encoders, which stay float32. `plan_sizes` are the (height, width) a
-    compiled backend was made for; `None` is any.
+    compiled backend was made for, `most_rows` the rows of one pass; `None` is any.
     """
 
     card: ModelCard
@@ -76,6 +76,7 @@ class Model:
     control_kinds: frozenset[str] = frozenset()
     plan_sizes: frozenset[tuple[int, int]] | None = None
     takes_loras: bool = True
+    most_rows: int | None = None
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
@@ -102,12 +103,14 @@ def load_model(
     report: Callable[[str], None] = lambda _: None,
     controlnets: Mapping[str, Path] = NONE,
     loras: Mapping[str, Path] = NONE,
+    is_compiled: bool = False,
 ) -> Model:
     """Load the model in `folder` with its networks in `precision`, a torch dtype's name.
 
     `controlnets` are folders by the kind of image they follow, besides the one in `folder`;
-    `loras` are files by name, read when first used. `report` is told in a few words what is being
-    loaded and how far that is.
+    `loras` are files by name, read when first used. `is_compiled` has torch compile the networks
+    for a few numbers of rows, each when it is first met. `report` is told in a few words what is
+    being loaded and how far that is.
 
     Raises:
         BadModel: a folder or file cannot be used.
@@ -154,7 +157,14 @@ def load_model(
         raise
     except Exception as error:  # the libraries raise of every kind for a broken folder
         raise BadModel(f"The model in {folder} cannot be loaded: {error}") from error
-    decoder = VaeDecoder(vae)
+    denoiser = TorchDenoiser(unet, nets, adapters)
+    if is_compiled:
+        denoiser.compile()
+    decoder: Decoder = VaeDecoder(vae)
+    if device.startswith("cuda"):
+        for network in (unet, vae, *nets.values()):  # as the card's convolutions want it
+            network.to(memory_format=torch.channels_last)
+        decoder = BesideDecoder(VaeDecoder(vae), device)
     num_channels: int = unet.config.in_channels
     return Model(
         card=card,
@@ -164,7 +174,7 @@ def load_model(
         precision=precision,
         device=device,
         encoder=CachedEncoder(encoder),
-        denoiser=TorchDenoiser(unet, nets, adapters),
+        denoiser=denoiser,
         decoder=decoder,
         preview=load_preview(folder, num_channels, decoder, device),
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),

@@ -49,9 +49,7 @@ class Planner:
     @staticmethod
     def can_plan(model: Model) -> bool:
         """Whether there is a backend for this model that may be faster here."""
-        from studio.engine.plans import is_openvino_installed
-
-        return model.device == "cpu" and bool(model.modules) and is_openvino_installed()
+        return bool(backend_of(model)) and bool(model.modules)
 
     def start(self) -> None:
         self._thread.start()
@@ -81,9 +79,15 @@ class Planner:
         Raises:
             StudioError: there is none, and why.
         """
-        from studio.engine.plans import build_openvino
+        if backend_of(self._model) == "tensorrt":
+            from studio.engine.tensorrt_plans import build_tensorrt
 
-        return build_openvino(
+            build: Callable[..., Model] = build_tensorrt
+        else:
+            from studio.engine.openvino_plans import build_openvino
+
+            build = build_openvino
+        return build(
             self._model,
             folder=self._folder,
             cache_dir=self._cache_dir,
@@ -109,3 +113,14 @@ class Planner:
 
     def _report(self, part: str) -> None:
         self.message = part
+
+
+def backend_of(model: Model) -> str:
+    """The backend that may be faster where the model is; "" where there is none."""
+    if model.device.startswith("cuda"):
+        from studio.engine.tensorrt_library import FLAVOURS, is_installed
+
+        return "tensorrt" if any(is_installed(flavour) for flavour in FLAVOURS) else ""
+    from studio.engine.openvino_plans import is_openvino_installed
+
+    return "openvino" if model.device == "cpu" and is_openvino_installed() else ""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from studio.engine.clock import StageClock
+from studio.engine.decoder import NOT_A_NUMBER, Decoded, Decoding
 from studio.engine.denoiser import Rows
 from studio.engine.gathered import Gathered
 from studio.engine.linear import LinearSchedule, linear_schedule
@@ -25,16 +26,13 @@ from studio.engine.samplers import Sampler
 from studio.engine.scheduler import StepBatch
 from studio.engine.state import State
 from studio.engine.text import PromptEmbedding
+from studio.engine.transfer import OneAhead, send
 from studio.errors import GenerationFailed
 from studio.events import Pixels
 from studio.request import Lora, Request
 
 MAX_CONTROL_IMAGES = 16
 
-NOT_A_NUMBER = (
-    "The picture came out as not-a-number: try another seed, a lower guidance scale, "
-    "or start the studio with --precision float32."
-)
 NO_MEMORY = (
     "There was not enough memory to draw this, even by itself: choose a smaller size, "
     "or close other programs that use the device."
@@ -62,6 +60,7 @@ class Runner:
         self._on_out_of_memory = on_out_of_memory
         self._states: dict[SampleKey, State] = {}
         self._gathered: Gathered | None = None
+        self._pace = OneAhead()
         self._control_images: collections.OrderedDict[str, torch.Tensor] = collections.OrderedDict()
 
     def __len__(self) -> int:
@@ -92,9 +91,9 @@ class Runner:
         size = [request.height, request.width]
         self._states[sample.key] = State(
             model=model,
-            latents=_initial_noise(shape, sample.seed, sampler or schedule).to(model.device),
+            latents=send(_initial_noise(shape, sample.seed, sampler or schedule), model.device),
             conditions=conditions,
-            time_ids=torch.tensor([*size, 0, 0, *size], dtype=torch.float32).to(model.device),
+            time_ids=send(torch.tensor([*size, 0, 0, *size], dtype=torch.float32), model.device),
             schedule=schedule,
             sampler=sampler,
             control_image=self._control_image(request, model),
@@ -144,6 +143,27 @@ class Runner:
         if not bool(state.clean.sum().isfinite()):
             raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
         return state.model.preview.decode(state.clean)
+
+    def begin_decoding(self, sample: Sample) -> Decoding:
+        """Begin on the finished picture: done later where the decoder works beside the steps.
+
+        Raises:
+            GenerationFailed: see `decode`.
+        """
+        state = self._states[sample.key]
+        begin: Callable[[torch.Tensor], Decoding] | None
+        begin = getattr(state.model.decoder, "begin", None)
+        if begin is None:
+            return Decoded(self.decode(sample))
+        try:
+            with self._clock.stage("decode"):
+                decoding: Decoding = begin(state.latents)
+                return decoding
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        release(state.model.device)
+        return Decoded(self.decode(sample))
 
     def decode(self, sample: Sample) -> Pixels:
         """The finished picture.
@@ -215,10 +235,14 @@ class Runner:
         num_rows = len(rows.latents)
         with self._clock.stage("denoise"):
             if num_rows <= rows_of_a_pass:
-                return model.denoiser.denoise(rows)
-            starts = range(0, num_rows, rows_of_a_pass)
-            parts = [rows.part(start, start + rows_of_a_pass) for start in starts]
-            return torch.cat([model.denoiser.denoise(part) for part in parts])
+                output = model.denoiser.denoise(rows)
+            else:
+                starts = range(0, num_rows, rows_of_a_pass)
+                parts = [rows.part(start, start + rows_of_a_pass) for start in starts]
+                output = torch.cat([model.denoiser.denoise(part) for part in parts])
+            # A card's time passes here, too.
+            self._pace.step(model.device)
+            return output
 
     def _gather(self, samples: Sequence[Sample]) -> Gathered:
         """The tensors of `samples` side by side; those of the last step where it was the same."""
@@ -253,7 +277,7 @@ class Runner:
         if name not in self._control_images:
             pixels = self._load_control(control.image_digest)
             image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
-            self._control_images[name] = image.to(model.device)
+            self._control_images[name] = send(image, model.device)
             if len(self._control_images) > MAX_CONTROL_IMAGES:
                 self._control_images.popitem(last=False)
         self._control_images.move_to_end(name)

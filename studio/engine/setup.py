@@ -19,7 +19,9 @@ LoadModel = Callable[[str, Callable[[str], None]], "Model"]
 
 NO_PATHS: Mapping[str, Path] = MappingProxyType({})
 
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "tensorrt")
+PLANS = MappingProxyType({"openvino": "OpenVINO", "tensorrt": "TensorRT"})
+"""The backends that serve by a plan, and wait for it where they are asked for by name."""
 
 
 def no_control_images(digest: str) -> Pixels:
@@ -33,8 +35,8 @@ class Setup:
 
     `precision` "auto" and `max_rows` 0 are settled by measuring. `backend` "auto" serves with torch
     at once and prepares a faster plan from the model's `folder` beside it, where there is one;
-    "openvino" waits for the plan. `controlnets` are those loaded besides the folder's own, by kind.
-    Measurements and plans are kept in `cache_dir`.
+    "openvino" and "tensorrt" wait for the plan. `controlnets` are those loaded besides the folder's
+    own, by kind. Measurements and plans are kept in `cache_dir`.
     """
 
     load: LoadModel

@@ -6,11 +6,13 @@ residuals (Zhang et al. 2023, eq. 3), zero for every other row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
+from studio.engine.buckets import MAX_GRAPH_ROWS, filled
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.lora import Adapters, no_lora
 from studio.errors import GenerationFailed
@@ -31,6 +33,8 @@ class TorchDenoiser:
         self._unet = unet
         self._controlnets = dict(controlnets or {})
         self._adapters = adapters
+        self._is_compiled = False
+        self._compiled: dict[tuple[int, bool], Callable[..., Any]] = {}
         # SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not.
         self._adds_conditions = unet.config.addition_embed_type == "text_time"
 
@@ -38,6 +42,18 @@ class TorchDenoiser:
     def controlnets(self) -> Mapping[str, ControlNetModel]:
         """The ControlNets by the kind of image they follow."""
         return dict(self._controlnets)
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """The LoRAs it may draw with, if there are any."""
+        return self._adapters
+
+    def compile(self) -> None:
+        """From here on run code compiled for a few numbers of rows; see `buckets`.
+
+        Each is compiled when it is first met, which takes minutes for a large network: at warm-up.
+        """
+        self._is_compiled = True
 
     @torch.inference_mode()
     def denoise(self, rows: Rows) -> torch.Tensor:
@@ -47,12 +63,15 @@ class TorchDenoiser:
             GenerationFailed: a row follows an image of a kind there is no ControlNet for, or an
                 adapter cannot be used.
         """
+        num_rows = len(rows.latents)
+        if self._is_compiled:
+            rows = filled(rows)
         if self._adapters is not None:
             self._adapters.use_in_unet(rows.loras)
         elif rows.loras:
             raise GenerationFailed(no_lora(rows.loras[0].name, {}))
         down, middle = self._residuals(rows) if rows.controls else (None, None)
-        output: torch.Tensor = self._unet(
+        output: torch.Tensor = self._code(self._unet, len(rows.latents))(
             rows.latents.to(self._unet.dtype),
             rows.timestep,
             encoder_hidden_states=rows.encoder_hidden_states.to(self._unet.dtype),
@@ -61,7 +80,19 @@ class TorchDenoiser:
             mid_block_additional_residual=middle,
             return_dict=False,
         )[0]
-        return output.float()
+        # A CUDA graph's output is its own memory, which the next pass writes over.
+        return output[:num_rows].float().clone() if self._is_compiled else output.float()
+
+    def _code(self, network: torch.nn.Module, num_rows: int) -> Callable[..., Any]:
+        """What runs `network` over so many rows."""
+        if not self._is_compiled:
+            return network
+        is_graph = num_rows <= MAX_GRAPH_ROWS and next(network.parameters()).is_cuda
+        key = (id(network), is_graph)
+        if key not in self._compiled:
+            mode = "reduce-overhead" if is_graph else None
+            self._compiled[key] = torch.compile(network, dynamic=False, mode=mode)
+        return self._compiled[key]
 
     def _residuals(self, rows: Rows) -> Residuals:
         """The sum over kinds, spread over all R rows."""
@@ -92,7 +123,7 @@ class TorchDenoiser:
             text_embeds=rows.text_embeds[control.indices],
             time_ids=rows.time_ids[control.indices],
         )
-        down, middle = controlnet(
+        down, middle = self._code(controlnet, len(chosen.latents))(
             chosen.latents.to(dtype),
             chosen.timestep,
             encoder_hidden_states=chosen.encoder_hidden_states.to(dtype),

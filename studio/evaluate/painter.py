@@ -166,11 +166,18 @@ def _loader(config: Config, family: str) -> LoadModel:
     folder: Path = config.model
 
     def load(precision: str, report: Callable[[str], None]) -> Model:
+        from studio.engine.devices import chosen_device
         from studio.engine.model import load_model
 
         controlnets, loras = additions(config, family)
         return load_model(
-            folder, precision=precision, report=report, controlnets=controlnets, loras=loras
+            folder,
+            precision=precision,
+            device=chosen_device(config.device),
+            report=report,
+            controlnets=controlnets,
+            loras=loras,
+            is_compiled=config.compile,
         )
 
     return load
