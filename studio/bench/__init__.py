@@ -119,9 +119,45 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     drawing.add_argument("--times", metavar="N", type=int, default=12, help="of each (12)")
     drawing.add_argument("--backend", choices=BACKENDS, help="what draws (as for serve)")
+    sweep = add(
+        "sweep",
+        "sizes, pictures at once and precisions: speed, memory, use of the device",
+        "Measure passes of a model over sizes, pictures at once and precisions, against the "
+        "ceiling of the device, and recommend.",
+    )
+    _add_sweep_options(sweep)
     for command in (overhead, start, serve, soak, queue, screening, shop, drawing, gallery, watch):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
+
+
+def _add_sweep_options(sweep: argparse.ArgumentParser) -> None:
+    sweep.add_argument("--model", metavar="DIR", help="model folder (the one that is served)")
+    sweep.add_argument("--int8", metavar="DIR", help="the same, as `studio quantize` wrote it")
+    sweep.add_argument("--fp8", metavar="DIR", help="the same in FP8")
+    sweep.add_argument("--sizes", metavar="HxW,…", help="sizes (the model's own)")
+    sweep.add_argument(
+        "--pictures", metavar="N,…", default="1,4,8", help="pictures at once (1,4,8)"
+    )
+    sweep.add_argument(
+        "--precisions",
+        metavar="P,…",
+        default="float32,float16,bfloat16,int8,fp8",
+        help="precisions (float32,float16,bfloat16,int8,fp8)",
+    )
+    sweep.add_argument(
+        "--control", choices=("both", "with", "without"), default="both", help="ControlNet (both)"
+    )
+    sweep.add_argument("--steps", metavar="N", type=int, help="of a picture (the model's own)")
+    sweep.add_argument("--times", metavar="N", type=int, default=3, help="best of so many (3)")
+    sweep.add_argument("--device", metavar="D", help="as for serve")
+    sweep.add_argument(
+        "--backend",
+        choices=("torch", "openvino", "tensorrt"),
+        default="torch",
+        help="what runs the passes (torch)",
+    )
+    sweep.add_argument("--out", metavar="DIR", help="where to put CSV, JSON and curves")
 
 
 def _add_serve_options(serve: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
-"""Plots of `studio bench serve`, as PNG, drawn from its report alone."""
+"""Plots of `studio bench serve` and `sweep`, as PNG, drawn from their reports alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,7 @@ def plot_serve(report: dict[str, Any], folder: Path) -> list[Path]:
     Raises:
         SetupError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise SetupError("Plots need matplotlib: pip install matplotlib.") from error
+    pyplot = _pyplot()
     folder.mkdir(parents=True, exist_ok=True)
     written = []
 
@@ -63,6 +58,53 @@ def plot_serve(report: dict[str, Any], folder: Path) -> list[Path]:
         "load, % of the capacity of static batches",
     )
     return written
+
+
+def plot_sweep(points: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """Throughput, latency and use of the device over pictures at once; the file written.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    pyplot = _pyplot()
+    panels = (
+        ("pictures_per_second", "Throughput", "pictures/s"),
+        ("latency_seconds", "Latency of all", "s"),
+        ("ceiling_share", "Use of the device", "share of the measured ceiling"),
+    )
+    figure, row = pyplot.subplots(1, len(panels), figsize=(15, 4), layout="constrained")
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for point in points:
+        label = f"{point['precision']} {point['height']}×{point['width']}"
+        lines.setdefault(label + (" + control" if point["has_control"] else ""), []).append(point)
+    for axes, (field, title, unit) in zip(row, panels, strict=True):
+        for label, line in lines.items():
+            known = [one for one in line if one[field] is not None]
+            axes.plot(
+                [one["num_pictures"] for one in known],
+                [one[field] for one in known],
+                marker="o",
+                label=label,
+            )
+        axes.set(title=title, xlabel="pictures at once", ylabel=unit)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    row[0].legend(fontsize="small")
+    path = folder / "sweep.png"
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return path
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise SetupError("Plots need matplotlib: pip install matplotlib.") from error
+    return pyplot
 
 
 def _draw(axes: Axes, report: dict[str, Any], load: str, field: str) -> None:
