@@ -66,6 +66,9 @@ def take(studio: Studio, address: str, folder: Path) -> None:
         page.goto(address)
         settle(page, "create")
         save(page, folder / "empty.png")
+        settle(page, "gallery")
+        save(page, folder / "examples.png")
+        settle(page, "create")
 
         for brief in EARLIER:
             studio.wait(studio.submit(brief).id, 300)

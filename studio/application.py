@@ -40,6 +40,7 @@ from studio.errors import Conflict, NotFound, StudioError
 from studio.estimates import Estimates
 from studio.event_rows import Happening
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Started, Stepped
+from studio.examples import Examples
 from studio.gallery import Gallery
 from studio.groups import Groups
 from studio.hooks import Hooks
@@ -68,6 +69,7 @@ from studio.request import Request
 from studio.sketches import Sketches
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
+from studio.thumbnail_filler import ThumbnailFiller
 from studio.thumbnails import Thumbnails
 from studio.verdict import Release
 from studio.watch import Sources, Watch
@@ -140,7 +142,14 @@ class Studio:
             estimates=self._estimates,
             check_words=self.moderation.check_words,
         )
-        self.gallery = Gallery(store, self._pictures, Thumbnails(config.data_dir), presets)
+        thumbnails = Thumbnails(config.data_dir)
+        self.examples = Examples(store, self._pictures, thumbnails, card)
+        self.gallery = Gallery(
+            store, self._pictures, thumbnails, presets, welcome=self.examples.welcome
+        )
+        self._filler = ThumbnailFiller(
+            store, self._pictures, thumbnails, is_at_rest=self._is_at_rest
+        )
         self.reproductions = Reproductions(
             store, self._pictures, redraw=self.redraw, health=lambda: self.health
         )
@@ -160,6 +169,7 @@ class Studio:
         self._recorder = Recorder(
             store,
             self._pictures,
+            thumbnails=thumbnails,
             keep_draft=self.drafts.keep,
             cancel=self._manager.cancel,
             on_recorded=self._recorded,
@@ -249,6 +259,7 @@ class Studio:
             studio.hooks.begin()
             studio.moderation.start()
             studio._screening.start()
+            studio._filler.begin()
             if is_started:
                 studio.start()
             try:
@@ -271,6 +282,7 @@ class Studio:
     def _close(self) -> None:
         """Stop between two steps; what was running is queued again, not counted as a crash."""
         self._admission.is_closed = True
+        self._filler.close()
         self.batches.close()
         self.hooks.close()
         self._attendance.close()
@@ -313,6 +325,10 @@ class Studio:
     def manager(self) -> Manager:
         """The engine's manager, for the bench."""
         return self._manager
+
+    def _is_at_rest(self) -> bool:
+        """Whether the device has time for what nobody waits for."""
+        return not self.health.is_warming and not self.num_active()
 
     def wait_until_ready(self, timeout_seconds: float = 600.0) -> None:
         """Block until the model serves; `NotReady` where it does not."""

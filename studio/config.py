@@ -37,10 +37,15 @@ def default_cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def draft_model_dir() -> Path:
-    """The model that ships here: beside the package in a checkout, inside it in a wheel."""
+    """The model that ships here."""
+    return asset("models/draft")
+
+
+def asset(name: str) -> Path:
+    """A file or folder that ships: beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parent
-    beside = package.parent / "assets" / "models" / "draft"
-    return beside if beside.is_dir() else package / "assets" / "models" / "draft"
+    beside = package.parent / "assets" / name
+    return beside if beside.exists() else package / "assets" / name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

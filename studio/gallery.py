@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from studio.audit import entry
@@ -54,15 +54,25 @@ class GalleryPage:
 
 
 class Gallery:
-    """The pictures of every person of one studio; any thread may call it."""
+    """The pictures of every person of one studio; any thread may call it.
+
+    `welcome` is told of whoever looks into an empty gallery, and may put something there.
+    """
 
     def __init__(
-        self, store: Store, pictures: Pictures, thumbnails: Thumbnails, presets: Presets
+        self,
+        store: Store,
+        pictures: Pictures,
+        thumbnails: Thumbnails,
+        presets: Presets,
+        *,
+        welcome: Callable[[Person], bool] = lambda person: False,
     ) -> None:
         self._store = store
         self._pictures = pictures
         self._thumbnails = thumbnails
         self._presets = presets
+        self._welcome = welcome
 
     def page(
         self, person: Person, look: Look, *, offset: int = 0, limit: int = PAGE_SIZE
@@ -74,6 +84,8 @@ class Gallery:
         """
         wanted = self._wanted(person, look)
         total, newest = self._store.count_shelved(wanted)
+        if not total and look == Look() and self._welcome(person):
+            total, newest = self._store.count_shelved(wanted)
         limit = max(1, min(limit, MAX_PAGE_SIZE))
         items = self._store.shelved(wanted, limit=limit, offset=max(0, offset)) if total else []
         return GalleryPage(

@@ -46,14 +46,16 @@ class ImageRows(Tables):
         limit: int = 50,
         before: str | None = None,
     ) -> list[ImageRecord]:
-        """Pictures, the newest first; those of one job in the order of their index.
+        """Pictures, the newest first, without examples; those of a job in the order of their index.
 
         `before` is the last id of the page that came before this one; `release=None` means all.
         """
         page = Page("images", order="number DESC" if job_id is None else '"index"')
         page.keep("job_id = ?", job_id).keep("owner = ?", owner).keep("release = ?", release)
         following = "number < ?"
-        if job_id is not None:
+        if job_id is None:
+            page.where.append("number NOT IN (SELECT number FROM shelf WHERE is_example)")
+        else:
             following = '"index" > (SELECT "index" FROM images WHERE number = ?)'
 
         def work(db: Database) -> list[ImageRecord]:

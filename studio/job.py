@@ -58,6 +58,10 @@ class Job:
     is_draft: bool = False
     group_id: str | None = None
 
+    def image_id(self, index: int) -> str:
+        """The name of one of its pictures; the same if that is drawn again after a crash."""
+        return f"{self.id}{index:02x}"
+
     @property
     def terms(self) -> Terms:
         """How it is to be served."""

@@ -20,6 +20,7 @@ from studio.rows import Page, job_of_row
 from studio.statements import (
     NEXT_POSITION,
     close_if_over,
+    count,
     count_work_left,
     finish,
     get_job,
@@ -52,7 +53,7 @@ class JobRows(Tables):
         before: str | None = None,
         service_class: ServiceClass | None = None,
     ) -> list[Job]:
-        """Jobs, the newest first, without drafts; of one class where it is given.
+        """Jobs, the newest first, without drafts and examples; of one class where it is given.
 
         `before` is the last id of the page that came before this one.
         """
@@ -66,6 +67,7 @@ class JobRows(Tables):
             for status in wanted:
                 page = Page("jobs").keep("owner = ?", owner).keep("status = ?", status)
                 page.keep("number < ?", number).keep("is_draft = ?", 0)
+                page.keep("is_example = ?", 0)
                 page.keep("service_class = ?", service_class)
                 rows += db.query(page.sql, [*page.parameters, limit])
             rows.sort(key=lambda row: -row["number"])
@@ -90,6 +92,11 @@ class JobRows(Tables):
             owner,
         )
         return [row["id"] for row in rows]
+
+    def num_active_drafts(self) -> int:
+        """How many drafts of everybody wait or run."""
+        sql = "SELECT COUNT(*) FROM jobs WHERE is_draft AND status IN ('queued', 'running')"
+        return self._read(lambda db: count(db, sql))
 
     def forget_drafts(self, owner: str | None = None, *, older_than: float = 9e999) -> int:
         """Delete the rows of drafts, of everybody or of one owner, that were over by then.

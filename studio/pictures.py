@@ -76,6 +76,11 @@ class Pictures:
             BadDataFolder: the folder cannot be written.
         """
         content = _encode(pixels, metadata)
+        path = self.put(image_id, content, release=release)
+        return hashlib.sha256(content).hexdigest(), path
+
+    def put(self, image_id: str, content: bytes, *, release: Release = Release.RELEASED) -> str:
+        """Write the bytes of a PNG as `save` writes one; its path relative to the data folder."""
         path = self._data_dir / _FOLDERS[release] / f"{image_id}.png"
         try:
             self._make_folder(path.parent)
@@ -83,7 +88,7 @@ class Pictures:
             self._remove_others(path)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
-        return hashlib.sha256(content).hexdigest(), str(path.relative_to(self._data_dir))
+        return str(path.relative_to(self._data_dir))
 
     def remove(self, path: str) -> None:
         """Delete a picture that no row names; `path` is what `save` returned."""

@@ -24,6 +24,7 @@ from studio.image_record import ImageRecord
 from studio.job import Job
 from studio.pictures import Pictures
 from studio.store import Store
+from studio.thumbnails import Thumbnails
 from studio.verdict import Release, Verdict, combine
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes down what `record` is given. `on_recorded` is called after each event is safe.
 
-    `keep_draft` takes the picture of a draft, which has neither file nor row. `cancel` stops a job
-    whose pictures cannot be kept. `on_trouble` is told the kind, the sentence and the job.
+    `thumbnails` are made of pictures that may be seen. `keep_draft` takes the picture of a draft,
+    which has neither file nor row. `cancel` stops a job whose pictures cannot be kept. `on_trouble`
+    is told the kind, the sentence and the job.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Recorder:
         *,
         cancel: Callable[[str], None],
         on_recorded: Callable[[Event], None],
+        thumbnails: Thumbnails | None = None,
         keep_draft: Callable[[str, Pixels], None] = lambda job_id, pixels: None,
         on_trouble: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._pictures = pictures
+        self._thumbnails = thumbnails
         self._keep_draft = keep_draft
         self._cancel = cancel
         self._on_recorded = on_recorded
@@ -114,11 +118,13 @@ class Recorder:
                 )
             self._keep_draft(job.id, event.pixels)
             return
-        # The same name if a crash makes us draw it again: the file then replaces its orphan.
-        image_id = f"{job.id}{event.index:02x}"
+        # After a crash the file replaces the orphan of this name.
+        image_id = job.image_id(event.index)
         digest, path = self._pictures.save(
             image_id, event.pixels, metadata(job, event), release=verdict.release
         )
+        if verdict.release is Release.RELEASED:
+            self._make_thumbnail(image_id, event.pixels)
         height, width = event.pixels.shape[:2]
         self._store.keep_image(
             ImageRecord(
@@ -142,6 +148,15 @@ class Recorder:
             ),
             verdict,
         )
+
+    def _make_thumbnail(self, image_id: str, pixels: Pixels) -> None:
+        """So that the gallery need not; what fails here is made up for there."""
+        if self._thumbnails is None:
+            return
+        try:
+            self._thumbnails.make(image_id, pixels)
+        except StudioError as error:
+            log.warning("picture %s has no thumbnail yet: %s", image_id, error)
 
     def _give_up(self, event: Event, message: str, cause: str = "studio") -> bool:
         """Close a job whose result cannot be kept, and say whether its row could be written.

@@ -88,7 +88,9 @@ class ReviewReading(Tables):
     def owner_history(self, owner: str) -> OwnerHistory:
         def work(db: Database) -> OwnerHistory:
             def number(release: Release) -> int:
-                sql = "SELECT COUNT(*) FROM images WHERE owner = ? AND release = ?"
+                sql = (
+                    "SELECT COUNT(*) FROM shelf WHERE owner = ? AND release = ? AND NOT is_example"
+                )
                 return count(db, sql, owner, release)
 
             reported = "SELECT COUNT(*) FROM reviews WHERE owner = ? AND origin = 'report'"

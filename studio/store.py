@@ -17,6 +17,7 @@ from studio.data_folder import FolderLock
 from studio.database import DatabaseFile
 from studio.errors import BadDataFolder
 from studio.event_rows import EventRows
+from studio.example_rows import ExampleRows
 from studio.failure_rows import FailureRows
 from studio.hook_rows import HookRows
 from studio.image_rows import ImageRows
@@ -39,6 +40,7 @@ class Store(
     ShelfRows,
     ReviewRows,
     EventRows,
+    ExampleRows,
     BatchRows,
     AccountRows,
     AdoptionRows,

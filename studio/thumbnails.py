@@ -2,8 +2,9 @@
 
     thumbs/<image id>.webp
 
-They can be thrown away at any time: the next look makes them again. `Pictures` deletes one with its
-picture. Whose a picture is, and whether it may be seen, is decided by others before anybody asks.
+One is made when its picture is recorded. They can be thrown away at any time: the next look makes
+them again. `Pictures` deletes one with its picture. Whose a picture is, and whether it may be seen,
+is decided by others before anybody asks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from studio.data_folder import PART, storage_error
 from studio.errors import NotFound
+from studio.events import Pixels
 from studio.pictures import THUMBS_FOLDER
 
 MAX_SIDE = 320
@@ -29,6 +31,18 @@ class Thumbnails:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.absolute() / THUMBS_FOLDER
         self._lock = threading.Lock()
+
+    def has(self, image_id: str) -> bool:
+        """Whether the thumbnail is made."""
+        return self._path(image_id).is_file()
+
+    def make(self, image_id: str, pixels: Pixels) -> None:
+        """Make the thumbnail of a picture `[height, width, 3]` that is at hand.
+
+        Raises:
+            StorageFull, BadDataFolder: it cannot be written.
+        """
+        self._write(self._path(image_id), _encoded(Image.fromarray(pixels, "RGB")))
 
     def path(self, image_id: str, picture: Path) -> Path:
         """The thumbnail of the file `picture`, made now if there is none yet.
@@ -66,7 +80,12 @@ def _small(picture: Path) -> bytes:
             small = image.convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise NotFound("The file of this picture is gone or damaged: draw it again.") from error
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return _encoded(small)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    """The picture made small, in place, as WebP."""
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=QUALITY, method=4)
+    image.save(buffer, "WEBP", quality=QUALITY, method=4)
     return buffer.getvalue()

@@ -18,6 +18,7 @@ from studio.tables import Tables
 class Counts:
     """`jobs` by status, `queued` by service class, `images` by release state, `reviews` open.
 
+    Examples are not counted.
     Unix seconds: `queued_since` when the job whose turn is next was queued, `review_since` when the
     review that waits longest was opened; `None` where nothing waits.
     """
@@ -39,19 +40,29 @@ class WatchRows(Tables):
         def pairs(db: Database, sql: str) -> dict[str, int]:
             return {str(key): int(count) for key, count in db.execute(sql).fetchall()}
 
+        def without_examples(
+            db: Database, column: str, table: str, examples: str
+        ) -> dict[str, int]:
+            """All along one index, less the few along another."""
+            counted = f"SELECT {column}, COUNT(*) FROM {{}} GROUP BY {column}"
+            left = pairs(db, counted.format(table))
+            for key, number in pairs(db, counted.format(f"{examples} WHERE is_example")).items():
+                left[key] -= number
+            return {key: number for key, number in left.items() if number}
+
         def first(db: Database, sql: str) -> float | None:
             row = db.execute(sql).fetchone()
             return None if row is None or row[0] is None else float(row[0])
 
         def work(db: Database) -> Counts:
             return Counts(
-                jobs=pairs(db, "SELECT status, COUNT(*) FROM jobs GROUP BY status"),
+                jobs=without_examples(db, "status", "jobs", "jobs"),
                 queued=pairs(
                     db,
                     "SELECT service_class, COUNT(*) FROM jobs WHERE status = 'queued'"
                     " GROUP BY service_class",
                 ),
-                images=pairs(db, "SELECT release, COUNT(*) FROM images GROUP BY release"),
+                images=without_examples(db, "release", "images", "shelf"),
                 reviews=count(db, "SELECT COUNT(*) FROM reviews WHERE answer IS NULL"),
                 queued_since=first(
                     db,

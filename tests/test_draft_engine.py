@@ -1,18 +1,27 @@
-"""The engine on the real draft model: a seed means the same picture in any company."""
+"""The engine on the real draft model: a seed means the same picture in any company, and again."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from studio.config import draft_model_dir
+from studio.application import Studio
+from studio.brief import Brief
+from studio.config import Config, draft_model_dir
 from studio.engine.model import Model, load_model
+from studio.gallery import Look
+from studio.person import LOCAL_PERSON, Person, Role
+from studio.reproduction import Outcome
 from studio.request import Request
 from tests.engine_tools import draw
 
 TOLERANCE = 1e-4
+WAIT_SECONDS = 200.0
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +104,34 @@ def test_our_loop_draws_what_the_diffusers_pipeline_draws(
         output_type="latent",
     ).images[0]
     torch.testing.assert_close(latents, alone, atol=1e-3, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def studio(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    config = Config(data_dir=tmp_path_factory.mktemp("data"), precision="float32", max_rows=2)
+    with Studio.open(config, card=model.card, load=lambda precision, report: model) as studio:
+        studio.wait_until_ready(WAIT_SECONDS)
+        yield studio
+
+
+def test_a_picture_is_reproduced_byte_for_byte_from_its_record(studio: Studio) -> None:
+    """The second of three that were drawn together, alone."""
+    brief = Brief(subject="mug", color="red", num_images=3, num_steps=4, seed=17)
+    image = studio.wait(studio.submit(brief).id, WAIT_SECONDS).images[1]
+    job = studio.reproductions.begin(LOCAL_PERSON, image.id)
+    (copy,) = studio.wait(job.id, WAIT_SECONDS).images.values()
+    assert studio.image(copy.id)[1].read_bytes() == studio.image(image.id)[1].read_bytes()
+    assert studio.reproductions.outcome(LOCAL_PERSON, image.id, job.id).outcome is Outcome.SAME
+
+
+def test_a_shipped_example_is_what_its_record_draws(studio: Studio) -> None:
+    """As near as another processor's arithmetic allows; on the one that drew it to the byte."""
+    newcomer = Person(name="newcomer", roles=frozenset(Role))
+    example = studio.gallery.page(newcomer, Look()).items[0].image
+    job = studio.reproductions.begin(newcomer, example.id)
+    (copy,) = studio.wait(job.id, WAIT_SECONDS).images.values()
+    shipped, drawn = (
+        np.asarray(Image.open(studio.image(one.id, newcomer.name)[1]).convert("RGB"), np.int16)
+        for one in (example, copy)
+    )
+    assert np.abs(shipped - drawn).mean() < 1

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from studio.application import Studio
 from studio.brief import Brief
+from studio.config import Config
+from studio.engine.gaussian import gaussian_model
 from studio.errors import BadInput, Conflict, Forbidden, NotFound
 from studio.gallery import Look
 from studio.person import LOCAL_PERSON, Person, Role
@@ -14,7 +19,7 @@ from studio.reproduction import Outcome
 from studio.shelf import Shelved
 from studio.verdict import Release
 from tests.batch_tools import good_lines, table, wait_for_batch
-from tests.conftest import WAIT_SECONDS
+from tests.conftest import WAIT_SECONDS, OpenStudio
 
 ME = LOCAL_PERSON
 OTHER = Person(name="other", roles=frozenset(Role))
@@ -191,6 +196,31 @@ def test_a_deletion_that_was_cut_short_is_finished_and_the_picture_cannot_be_rep
     studio.gallery.finish_deleting()
     assert not path.exists()
     assert studio._store.half_deleted() == []
+
+
+def test_thumbnails_that_are_missing_at_the_start_are_made_while_nothing_is_drawn(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    model = gaussian_model()
+    card = dataclasses.replace(model.card, is_closed_world=True)
+    config = Config(data_dir=tmp_path / "data", precision="float32", max_rows=2)
+    with Studio.open(config, card=card, load=lambda precision, report: model) as studio:
+        studio.wait_until_ready(WAIT_SECONDS)
+        (kept, lost, gone) = [draw(studio, Brief(subject="mug"))[0] for _ in range(3)]
+        thumbs = [studio.gallery.thumbnail(ME, one)[1] for one in (kept, lost, gone)]
+        made = thumbs[0].stat().st_mtime_ns
+    thumbs[1].unlink()
+    thumbs[2].unlink()
+    (tmp_path / "data" / "pictures" / f"{gone}.png").unlink()
+    again = open_studio()
+    assert again._filler.wait(WAIT_SECONDS)
+    assert [thumb.is_file() for thumb in thumbs] == [True, True, False]
+    assert thumbs[0].stat().st_mtime_ns == made
+
+
+def test_a_thumbnail_is_made_when_its_picture_is_recorded(studio: Studio, ids: list[str]) -> None:
+    made = {path.stem for path in (studio.config.data_dir / "thumbs").iterdir()}
+    assert made == set(ids)
 
 
 def test_a_thumbnail_is_small_made_once_and_made_again_when_lost(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import platform
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from studio.brief import Brief
 from studio.config import Config
 from studio.errors import BadInput, NotReady
+
+if TYPE_CHECKING:
+    from studio.application import Studio
 
 BRIEF = Brief(subject="mug", material="ceramic", color="red", scene="wooden table", seed=1)
 TIMEOUT_SECONDS = 600.0
@@ -61,6 +66,24 @@ def wait_until_at_rest(timeout_seconds: float) -> None:
             return
         if time.monotonic() > deadline:
             raise NotReady("The engine does not come to rest: try again later.")
+
+
+@contextlib.contextmanager
+def serving(studio: Studio) -> Iterator[str]:
+    """The studio over HTTP on a free port; the address."""
+    import uvicorn
+
+    from studio.server import create_app, listen, uvicorn_config
+
+    with listen("127.0.0.1", 0) as listener:
+        server = uvicorn.Server(uvicorn_config(create_app(studio)))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def print_report(report: Report) -> int:

@@ -13,7 +13,6 @@ import os
 import shutil
 import statistics
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from studio.bench.common import (
     at_least,
     config_of,
     print_report,
+    serving,
     wait_until_at_rest,
 )
 from studio.errors import SetupError
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder,
         Studio.open(config_of(options, folder)) as studio,
-        _served(studio) as address,
+        serving(studio) as address,
         _browser() as open_page,
     ):
         studio.wait_until_ready()
@@ -126,24 +126,6 @@ def _draw(page: Page, height: float) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 0.8 * box["width"], y + 20, steps=10)
     page.mouse.up()
-
-
-@contextlib.contextmanager
-def _served(studio: Studio) -> Iterator[str]:
-    """The studio over HTTP on a free port; the address."""
-    import uvicorn
-
-    from studio.server import create_app, listen, uvicorn_config
-
-    with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn_config(create_app(studio)))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @contextlib.contextmanager

@@ -36,5 +36,10 @@ class Health:
     num_restarts: int = 0
 
     @property
+    def is_warming(self) -> bool:
+        """Whether the model is on its way: jobs are taken, and wait."""
+        return self.state in (State.STARTING, State.LOADING, State.WARMING)
+
+    @property
     def is_ready(self) -> bool:
         return self.state is State.READY

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.config import Config
+from studio.config import Config, asset
 from studio.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ MAX_NUM = 100_000
 
 
 def shipped_classifier() -> Path:
-    """The classifier that ships here: beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    beside = package.parent / "assets" / "evaluate"
-    folder = beside if beside.is_dir() else package / "assets" / "evaluate"
-    return folder / "attributes.safetensors"
+    """The classifier that ships here."""
+    return asset("evaluate/attributes.safetensors")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -83,6 +83,7 @@ def bind_shell(panel: ShellPanel, studio: Studio, areas: Sequence[Area], page: g
         return refresh(panel, studio, areas, seen, request) or gr.skip()
 
     def load(request: gr.Request) -> dict[Any, Any]:
+        studio.examples.welcome(person_of(request))
         return refresh(panel, studio, areas, {}, request)
 
     page.load(load, outputs=shown, **quiet)
