@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from studio.access import KEYED, Access, access_of
 from studio.audit import ask_from
@@ -23,6 +24,8 @@ from studio.guard import App, Receive, Scope, Send
 from studio.people import People
 from studio.person import Person, Role
 from studio.tabs import Tabs
+from studio.ui.speech import say_for
+from studio.ui.told import told
 from studio.visit import Visit
 from studio.who import admit
 
@@ -109,12 +112,13 @@ def address_of(scope: Scope) -> str:
 async def _refuse(scope: Scope, send: Send, error: StudioError) -> None:
     """A person is led to the sign-in page, a program is told in JSON."""
     status, headers = error.http_status, {"cache-control": "no-store"}
-    body = json.dumps({"error": str(error)}, ensure_ascii=False).encode()
+    sentence = told(error, say_for(Request(scope)))
+    body = json.dumps({"error": sentence}, ensure_ascii=False).encode()
     headers["content-type"] = "application/json"
     if scope["path"].startswith(KEYED):
         headers["content-type"] = "application/problem+json"
         title = {Unauthenticated: "Unauthenticated", Forbidden: "Forbidden"}.get(type(error), "")
-        problem = {"title": title or "Not found", "status": status, "detail": str(error)}
+        problem = {"title": title or "Not found", "status": status, "detail": sentence}
         body = json.dumps(problem, ensure_ascii=False).encode()
         if isinstance(error, Unauthenticated):
             headers["www-authenticate"] = "Bearer"

@@ -15,6 +15,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
+
+from studio.ui.speech import say_for
+from studio.ui.told import told
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -80,9 +85,9 @@ class Guard:
         max_body_bytes = MAX_BODY_BYTES_OF.get(scope.get("path", ""), self._max_body_bytes)
         refusal = refuse(scope, max_body_bytes, self._hosts)
         if refusal is not None:
-            await answer(send, *refusal, is_api=scope["path"].startswith(_API))
+            await answer(scope, send, *refusal)
             return
-        exchange = _Exchange(receive, send, max_body_bytes, scope["path"].startswith(_API))
+        exchange = _Exchange(scope, receive, send, max_body_bytes)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except TooLong:
@@ -92,10 +97,8 @@ class Guard:
 class _Exchange:
     """One request and its answer: counts the body, adds the headers."""
 
-    def __init__(
-        self, receive: Receive, send: Send, max_body_bytes: int, is_api: bool = False
-    ) -> None:
-        self._is_api = is_api
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._max_body_bytes = max_body_bytes
@@ -121,7 +124,7 @@ class _Exchange:
         if self._has_begun:
             raise TooLong
         self._has_begun = True
-        await answer(self._send, *_too_long(self._max_body_bytes), is_api=self._is_api)
+        await answer(self._scope, self._send, *_too_long(self._max_body_bytes))
 
 
 def refuse(scope: Scope, max_body_bytes: int, hosts: Hosts) -> tuple[int, str] | None:
@@ -187,15 +190,16 @@ def _too_long(max_body_bytes: int) -> tuple[int, str]:
     return 413, f"That is more than the studio takes at once ({most})."
 
 
-async def answer(send: Send, status: int, sentence: str, *, is_api: bool = False) -> None:
+async def answer(scope: Scope, send: Send, status: int, sentence: str) -> None:
     """End the exchange with a sentence, as JSON; as problem details where programs ask."""
+    sentence = told(sentence, say_for(Request(scope)))
     content: dict[str, object] = {"error": sentence}
     kind = b"application/json"
-    if is_api:
+    if scope["path"].startswith(_API):
         title = HTTPStatus(status).phrase
         content = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
         kind = b"application/problem+json"
-    body = json.dumps(content).encode()
+    body = json.dumps(content, ensure_ascii=False).encode()
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     headers = _with_headers(headers)
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -51,15 +51,15 @@ class Match:
 
 
 class PromptTerms:
-    """All lists; `match` gives the strictest match."""
+    """All `lists`, the strictest first; `match` gives the strictest match."""
 
     def __init__(self, lists: Sequence[TermList]) -> None:
-        self._lists = sorted(lists, key=lambda each: -each.answer.severity)
+        self.lists = tuple(sorted(lists, key=lambda each: -each.answer.severity))
 
     def match(self, text: str) -> Match | None:
         """The strictest list with a term in `text`, or `None`."""
         compared = plain(text)
-        for each in self._lists:
+        for each in self.lists:
             term = each.find(compared)
             if term is not None:
                 return Match(term=term, list=each)

@@ -67,12 +67,13 @@ class QueueRows(Tables):
             Conflict: there is a job with this id.
         """
 
-        def work(db: Database) -> str | None:
+        def work(db: Database) -> tuple[str | None, int] | None:
+            """Whose places are all taken, `None` for everybody's, and how many they are."""
             if num_queued(db) >= max_queued:
-                return f"The queue is full ({max_queued:,} waiting)"
+                return None, max_queued
             most = max_queued_of(db, job.owner, places=max_queued, most=max_queued_per_owner)
             if most is not None and num_queued(db, job.owner) >= most:
-                return f"Your part of the queue is full ({most:,} waiting)"
+                return job.owner, most
             if not job.is_draft:
                 num_pictures = job.request.num_images
                 check_quota(db, job.owner, num_pictures, max_pictures_per_day=max_pictures_per_day)
@@ -90,11 +91,15 @@ class QueueRows(Tables):
                 insert_entry(db, made)
             return None
 
-        refusal = self._write(work)
-        if refusal is not None:
-            seconds = seconds_until_free(job.owner if refusal.startswith("Your") else None)
+        full = self._write(work)
+        if full is not None:
+            owner, most = full
+            seconds = seconds_until_free(owner)
+            wait = try_again(seconds)
             raise QueueFull(
-                f"{refusal}: {try_again(seconds)}.",
+                f"The queue is full ({most:,} waiting): {wait}."
+                if owner is None
+                else f"Your part of the queue is full ({most:,} waiting): {wait}.",
                 retry_after_seconds=_DEFAULT_RETRY_SECONDS if seconds is None else seconds,
             )
 

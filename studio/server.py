@@ -45,6 +45,8 @@ from studio.pages.admin import add_admin
 from studio.pages.audit import add_audit
 from studio.pages.sign_in import add_sign_in
 from studio.ui.page import build_page, page_looks
+from studio.ui.speech import say_for
+from studio.ui.told import told
 from studio.watch_routes import add_watch_routes
 from studio.who import is_signed_in, person_of
 
@@ -307,7 +309,9 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
-    return JSONResponse({"error": str(error)}, error.http_status, headers=headers)
+    return JSONResponse(
+        {"error": told(error, say_for(request))}, error.http_status, headers=headers
+    )
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

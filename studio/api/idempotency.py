@@ -71,7 +71,7 @@ class Idempotency:
                 raise BadInput(f"An Idempotency-Key has at most {MAX_KEY_CHARS} characters.")
             owner = (await run_in_threadpool(self._who, Request(scope))).name
         except StudioError as error:
-            await problem_of(error)(scope, receive, send)
+            await problem_of(error, Request(scope))(scope, receive, send)
             return
         async with self._bodies:
             await self._carry_out(scope, receive, send, (owner, key), headers)
@@ -91,7 +91,7 @@ class Idempotency:
             self._in_flight.add(claim)
         if not is_mine:
             busy = Conflict("The same request is still being carried out: ask again in a moment.")
-            await problem_of(busy)(scope, receive, send)
+            await problem_of(busy, Request(scope))(scope, receive, send)
             return
         answer = _Recorded()
         try:
@@ -119,7 +119,7 @@ class Idempotency:
                 )
             )
         except StudioError as error:
-            await problem_of(error)(scope, receive, answer.send)
+            await problem_of(error, Request(scope))(scope, receive, answer.send)
             return
         if kept is not None and kept.digest != digest:
             detail = "This Idempotency-Key was used for another request: take a new one."

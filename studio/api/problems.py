@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from studio.errors import BadBrief, StudioError, Unauthenticated, Unavailable
+from studio.ui.speech import say_for
+from studio.ui.told import told
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,7 +53,7 @@ def add_problem_handlers(api: FastAPI) -> None:
 
     async def of_studio(request: Request, error: Exception) -> Response:
         assert isinstance(error, StudioError)
-        return problem_of(error)
+        return problem_of(error, request)
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -82,16 +84,17 @@ def add_problem_handlers(api: FastAPI) -> None:
     api.add_exception_handler(Exception, of_anything)
 
 
-def problem_of(error: StudioError) -> Response:
-    """An error of the studio's as an answer."""
+def problem_of(error: StudioError, request: Request) -> Response:
+    """An error of the studio's as an answer, in the language that is asked for; else English."""
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).capitalize()
+    detail = told(error, say_for(request))
     field = error.field if isinstance(error, BadBrief) else None
-    return problem(error.http_status, str(error), title=words, field=field, headers=headers)
+    return problem(error.http_status, detail, title=words, field=field, headers=headers)
 
 
 def problem(

@@ -15,7 +15,10 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 
+from studio.errors import StudioError
 from studio.pages.texts import language_of, texts_of
+from studio.ui.speech import Language, Say
+from studio.ui.told import told
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -27,6 +30,11 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         .render(language=language, texts=texts_of(language), style=_style(), **values)
     )
     return HTMLResponse(html, status, {"Cache-Control": "no-store", "Vary": "Accept-Language"})
+
+
+def refusal_of(request: Request, error: StudioError | str) -> str:
+    """The sentence of a refusal in the language of the browser that asks."""
+    return told(error, Say(Language(language_of(request))))
 
 
 @functools.cache

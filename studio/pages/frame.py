@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from studio.application import Studio
-from studio.pages import render
+from studio.pages import refusal_of, render
 from studio.pages.texts import LANGUAGE_COOKIE, LANGUAGES, language_of, texts_of
 from studio.person import Role
 from studio.who import person_of
@@ -42,7 +42,7 @@ def framed(
         has_accounts=studio.people.has_accounts,
         places=places,
         place=place,
-        message=refusal or texts.get(f"done_{done}", ""),
+        message=refusal_of(request, refusal) or texts.get(f"done_{done}", ""),
         tone="refused" if refusal else "",
         when=when,
         **values,

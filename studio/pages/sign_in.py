@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from studio.application import Studio
 from studio.errors import Forbidden, LimitReached, NotFound, StudioError, Unauthenticated
 from studio.gate import COOKIE, SECURE_COOKIE, address_of, session_token
-from studio.pages import render
+from studio.pages import refusal_of, render
 from studio.pages.texts import LANGUAGE_COOKIE, LANGUAGES, language_of, texts_of, time_text
 from studio.provider import PENDING_SECONDS
 from studio.who import is_signed_in, person_of
@@ -165,7 +165,7 @@ def refused(
     elif isinstance(error, Unauthenticated) and str(error).startswith("The name or"):
         text = texts["wrong"]
     else:
-        text = str(error)
+        text = refusal_of(request, error)
     answer = _page(
         request, studio, next, status=error.http_status, message=text, tone="refused", name=name
     )

@@ -21,6 +21,7 @@ from studio.ui.catalogue_view import PAGE_ROWS, Page, render_batch, render_drop,
 from studio.ui.markup import CLICK_TO_EVENT
 from studio.ui.speech import Say, say_for
 from studio.ui.texts import catalogue as texts
+from studio.ui.told import refusing
 from studio.who import person_of
 
 REFRESH_SECONDS = 1.0
@@ -68,12 +69,10 @@ def bind_catalogue(panel: CataloguePanel, studio: Studio, frame: Frame) -> None:
         return refresh(studio, looking, seen, person_of(request), say_for(request))
 
     def press(looking: Looking, seen: str, request: gr.Request, event: gr.EventData) -> Any:
-        person = person_of(request)
-        try:
+        person, say = person_of(request), say_for(request)
+        with refusing(say):
             looking = act(studio, looking, event._data, person)
-        except StudioError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return refresh(studio, looking, "", person, say_for(request))
+        return refresh(studio, looking, "", person, say)
 
     for event in (frame.on_show, frame.on_speak, panel.timer.tick):
         event(look, inputs=[panel.looking, panel.seen], outputs=outputs, queue=False, **quiet)

@@ -12,6 +12,7 @@ from studio.ui.markup import button, escape, picture_address, progress_bar
 from studio.ui.speech import Phrase, Say, both
 from studio.ui.texts import catalogue as texts
 from studio.ui.times import about, rounded
+from studio.ui.told import told
 from studio.verdict import Release
 
 PAGE_ROWS = 50
@@ -93,7 +94,9 @@ def _head(page: Page, say: Say) -> str:
     status = say(texts.STATUS[batch.status])
     done, total = view.num_over, view.num_good
     note = " · ".join(batch.notes)
-    message = f'<p class="v-message">{escape(batch.message)}</p>' if batch.message else ""
+    message = (
+        f'<p class="v-message">{escape(told(batch.message, say))}</p>' if batch.message else ""
+    )
     is_known = bool(total) and batch.status is not BatchStatus.CHECKING
     bar = progress_bar(done, total, say(texts.OF, done=done, total=total)) if is_known else ""
     return (
@@ -168,7 +171,7 @@ def _bad(page: Page, say: Say) -> str:
         return ""
     lines = "".join(
         f'<tr><td class="v-number">{row.line}</td><td>{escape(row.sku)}</td>'
-        f"<td>{escape(row.error or '')}</td></tr>"
+        f"<td>{escape(told(row.error, say))}</td></tr>"
         for row in page.bad[:SHOWN_BAD]
     )
     more = num_bad - min(num_bad, SHOWN_BAD)
@@ -227,7 +230,7 @@ def _row(page: Page, row: BatchRow, say: Say) -> str:
     state = say(texts.ROW_STATES[row.state])
     if len(images) > len(released):
         state = say.joined(state, say(texts.HELD))
-    why = f'<br><span class="v-note">{escape(row.error)}</span>' if row.error else ""
+    why = f'<br><span class="v-note">{escape(told(row.error, say))}</span>' if row.error else ""
     prompt = "" if row.state is RowState.BAD else page.prompts[row.line]
     return (
         f'<tr class="v-row-{row.state}"><td class="v-number">{row.line}</td>'

@@ -15,10 +15,10 @@ from studio.person import Person
 from studio.ui.area import Area
 from studio.ui.describe import steps_done
 from studio.ui.markup import CLICK_TO_EVENT, escape
-from studio.ui.snapshot import is_warming
 from studio.ui.speech import Language, Say
 from studio.ui.texts import shell
 from studio.ui.times import about
+from studio.ui.told import told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Glance:
 
     @property
     def is_busy(self) -> bool:
-        return self.num_active > 0 or is_warming(self.health)
+        return self.num_active > 0 or self.health.is_warming
 
 
 def build_header() -> HeaderPanel:
@@ -97,9 +97,9 @@ def _status(glance: Glance, say: Say) -> tuple[str, str]:
         return "failed", say(shell.MODEL_FAILED)
     if health.state is State.STOPPED:
         return "failed", say(shell.STOPPING)
-    if is_warming(health):
+    if health.is_warming:
         waiting = say(shell.WAITING, number=glance.num_active) if glance.num_active else ""
-        part = health.message or say(shell.STARTING)
+        part = told(health.message, say) or say(shell.STARTING)
         return "warming", say.joined(say(shell.WARMING, part=part), waiting)
     if last is None:
         return "ready", say(shell.READY)

@@ -24,6 +24,7 @@ from studio.ui.speech import Say, say_for
 from studio.ui.texts import monitor as texts
 from studio.ui.texts import shell
 from studio.ui.times import about
+from studio.ui.told import told
 from studio.watch import Trouble
 from studio.watch.sampler import Look
 from studio.who import person_of
@@ -93,7 +94,7 @@ def render_line(studio: Studio, person: Person, say: Say = ENGLISH) -> str:
     if studio.is_stopping or health.state is State.STOPPED:
         return say(texts.STOPPED)
     if not health.is_ready:
-        return say(texts.WARMING, message=health.message)
+        return say(texts.WARMING, message=told(health.message, say))
     waiting = studio.jobs(person.name, statuses=[JobStatus.QUEUED, JobStatus.RUNNING], limit=1)
     if waiting and waiting[0].status is JobStatus.QUEUED:
         view = studio.view(waiting[0].id, person.name)
@@ -140,7 +141,7 @@ def _section(
 def _errors(errors: tuple[Trouble, ...], say: Say) -> str:
     rows = "".join(
         f'<li><span class="v-note">{time.strftime("%H:%M:%S", time.localtime(one.at))} '
-        f"{escape(joined(one.kind, one.job_id))}</span><br>{escape(one.message)}</li>"
+        f"{escape(joined(one.kind, one.job_id))}</span><br>{escape(told(one.message, say))}</li>"
         for one in errors
     )
     body = f'<ul class="v-errors">{rows}</ul>' if rows else ""

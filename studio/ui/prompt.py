@@ -9,6 +9,7 @@ from studio.errors import BadBrief, StudioError, UnknownPreset
 from studio.ui.markup import escape
 from studio.ui.speech import Say
 from studio.ui.texts import create as words
+from studio.ui.told import told
 
 MAX_KNOWN_SHOWN = 4
 
@@ -64,13 +65,14 @@ def hints_of(studio: Studio, brief: Brief, say: Say) -> list[str]:
     return hints
 
 
-def render_message(error: StudioError) -> str:
+def render_message(error: StudioError, say: Say) -> str:
     """The sentence, with the field it is about, which the style sheet then marks."""
     field = error.field if isinstance(error, BadBrief) else ""
     if isinstance(error, UnknownPreset):
         field = "negative_presets"
     return (
-        f'<p class="v-message" role="alert" data-field="{escape(field)}">{escape(str(error))}</p>'
+        f'<p class="v-message" role="alert" data-field="{escape(field)}">'
+        f"{escape(told(error, say))}</p>"
     )
 
 

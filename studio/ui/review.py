@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from studio.application import Studio
-from studio.errors import NotFound, StudioError
+from studio.errors import NotFound
 from studio.moderation.plot import curve_svg
 from studio.moderation.service import Case
 from studio.person import Person, Role
@@ -25,6 +25,7 @@ from studio.ui.review_case import render_case, render_empty
 from studio.ui.speech import Say, say_for
 from studio.ui.texts import review as texts
 from studio.ui.times import rounded
+from studio.ui.told import refusing
 from studio.who import person_of
 
 TICK_SECONDS = 2.0
@@ -110,10 +111,8 @@ def bind_review(panel: ReviewPanel, studio: Studio, frame: Frame) -> None:
 
     def press(desk: Desk, event: gr.EventData, request: gr.Request) -> Any:
         person, say = person_of(request), say_for(request)
-        try:
+        with refusing(say):
             desk = act(studio, person, desk, event._data)
-        except StudioError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         desk, case = drawn(studio, person, desk, say)
         counts = render_counts(studio, person, desk, say)
         return {panel.counts: counts, panel.case: case, panel.desk: desk}

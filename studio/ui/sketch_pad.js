@@ -7,6 +7,7 @@ const LONG_SIDE = 768;
 const MAX_UNDO = 24;
 const MAX_BYTES = 20 * 1024 * 1024;
 const KEPT = "vitrine-sketch";
+const STROKE_MS = 40; // after a stroke, for the one that follows at once
 
 const canvas = element.querySelector("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -22,6 +23,13 @@ let past = [], future = [], last = null, waiting = 0;
 let turn = 0, handed = 0; // strokes drawn, strokes the studio has
 
 const say = (text) => { message.textContent = text; message.hidden = !text; };
+// A message of this script's own, in both languages, of which the page shows the one it speaks.
+const tell = (name, number = "") => {
+  message.innerHTML = element.querySelector(`[data-says="${name}"]`).innerHTML.replaceAll("{number}", number);
+  message.hidden = false;
+};
+class Untold extends Error {} // its message is the name of one of those
+const complain = (error) => (error instanceof Untold ? tell(error.message) : say(error.message));
 const paper = () => { context.fillStyle = "#ffffff"; context.fillRect(0, 0, canvas.width, canvas.height); };
 const copy = () => {
   const kept = document.createElement("canvas");
@@ -58,10 +66,11 @@ function outlines() {
 }
 
 async function send(body) {
-  const answer = await fetch("/sketches", { method: "POST", body });
+  const answer = await fetch("/sketches", { method: "POST", body })
+    .catch(() => { throw new Untold("lost"); });
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error || "The studio did not take the picture: try again.");
-  return said;
+  if (answer.ok) return said;
+  throw said.error ? new Error(said.error) : new Untold("refused");
 }
 
 // After the last stroke for a moment: hand over what is on the canvas, and tell of it.
@@ -72,7 +81,7 @@ function changed() {
   show();
   clearTimeout(waiting);
   turn += 1;
-  waiting = setTimeout(handOver, 80);
+  waiting = setTimeout(handOver, STROKE_MS);
 }
 async function handOver() {
   const mine = turn;
@@ -88,7 +97,7 @@ async function handOver() {
   } catch (error) {
     handed = mine;
     isDirty = false;
-    say(error.message);
+    complain(error);
   }
   show();
 }
@@ -122,17 +131,17 @@ async function open(name) {
 async function take(file) {
   if (!file) return;
   if (file.size > MAX_BYTES) {
-    say(`The picture takes ${Math.round(file.size / 1048576)} MiB: send one of at most 20 MiB.`);
+    tell("large", Math.round(file.size / 1048576));
     return;
   }
   // The studio looks at it first: this browser never decodes what may be too large for it.
   try {
     const said = await send(file);
     remember();
-    await open(said.sketch);
+    await open(said.sketch).catch(() => { throw new Untold("refused"); });
     changed();
   } catch (error) {
-    say(error.message);
+    complain(error);
   }
 }
 
@@ -141,7 +150,7 @@ let opened = "";
 function reopen(name) {
   remember();
   open(name).then(() => { digest = name; isBlank = false; keep(name); say(""); })
-    .catch(() => say("This sketch is not kept any more.")).finally(show);
+    .catch(() => tell("gone")).finally(show);
 }
 
 // The canvas has the shape of the picture that is asked for; what is on it is kept.

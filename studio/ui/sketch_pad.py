@@ -19,6 +19,7 @@ from studio.sketch import HIGH, LOW, MAX_THRESHOLD
 from studio.ui.brief_form import heading
 from studio.ui.markup import escape
 from studio.ui.speech import Phrase, Say, both, label
+from studio.ui.texts import common
 from studio.ui.texts import create as words
 
 
@@ -91,6 +92,15 @@ def why_not(studio: Studio) -> str:
     return ""
 
 
+_MESSAGES = {
+    "large": words.PICTURE_TOO_LARGE,
+    "refused": words.PICTURE_NOT_TAKEN,
+    "gone": words.SKETCH_GONE,
+    "lost": common.LOST,
+}
+"""What the script may have to say of itself; what the studio refuses it says in its own words."""
+
+
 def _pad() -> str:
     """The canvas and its tools; the labels change with the language, the canvas never."""
 
@@ -109,6 +119,10 @@ def _pad() -> str:
             tool("outlines", words.OUTLINES, ' aria-pressed="false" disabled'),
         ]
     )
+    messages = "".join(
+        f'<template data-says="{name}">{both(phrase)}</template>'
+        for name, phrase in _MESSAGES.items()
+    )
     return (
         '<div class="v-pad"><div class="v-pad-stage">'
         '<canvas width="768" height="768" tabindex="0" role="img" '
@@ -119,7 +133,7 @@ def _pad() -> str:
         '<span class="v-pad-cursor" hidden></span></div>'
         f'<div class="v-tools">{tools}</div>'
         '<input type="file" accept="image/png,image/jpeg,image/webp" hidden aria-hidden="true">'
-        '<p class="v-message v-pad-message" role="alert" hidden></p></div>'
+        f'{messages}<p class="v-message v-pad-message" role="alert" hidden></p></div>'
     )
 
 
