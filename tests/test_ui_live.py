@@ -9,24 +9,15 @@ import gradio as gr
 import pytest
 
 from studio.application import Studio
-from studio.brief import Brief
 from studio.errors import BadModel
 from studio.job import JobStatus
-from studio.person import LOCAL_PERSON
-from studio.ui.live import (
-    BUSY_SECONDS,
-    IDLE_SECONDS,
-    LivePanel,
-    press_button,
-    press_generate,
-    refresh,
-    take_draft,
-    take_sketch,
-)
+from studio.ui.create_acts import press_button, press_generate, take_draft, take_sketch
+from studio.ui.live import BUSY_SECONDS, IDLE_SECONDS, refresh
+from studio.ui.live_panel import LivePanel
 from studio.ui.snapshot import Chosen
 from tests.conftest import WAIT_SECONDS, OpenStudio
 from tests.test_sketch import drawing
-from tests.ui_tools import build_panels, typed
+from tests.ui_tools import build_panels, typed, visit
 
 
 def panels(studio: Studio) -> LivePanel:
@@ -34,15 +25,13 @@ def panels(studio: Studio) -> LivePanel:
 
 
 def press(panel: LivePanel, studio: Studio, act: object, job_id: object = "") -> dict[Any, Any]:
-    return press_button(
-        panel, studio, typed(panel), {"act": act, "id": job_id, "index": 0}, person=LOCAL_PERSON
-    )
+    return press_button(visit(panel, studio), {"act": act, "id": job_id, "index": 0})
 
 
 def test_generate_answers_at_once_with_the_job_in_the_middle(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, typed(panel)))
     (job,) = studio.jobs()
     assert updates[panel.chosen] == Chosen(job_id=job.id)
     assert updates[panel.brief.message] == ""
@@ -77,7 +66,7 @@ def test_bad_input_is_one_sentence_that_names_its_field_and_takes_nothing_away(
     studio: Studio, field: str, value: object, sentence: str
 ) -> None:
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel, **{field: value}), person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, typed(panel, **{field: value})))
     message = updates[panel.brief.message]
     assert sentence in message
     assert 'role="alert"' in message
@@ -97,8 +86,8 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
 
     studio = open_studio(load=load, max_queued_jobs=1)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
-    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    press_generate(visit(panel, studio, typed(panel)))
+    updates = press_generate(visit(panel, studio, typed(panel)))
     may_load.set()
     assert (
         "The queue is full (1 waiting): try again in a few minutes." in updates[panel.brief.message]
@@ -109,28 +98,26 @@ def test_a_full_queue_is_one_sentence(open_studio: OpenStudio) -> None:
 def test_a_full_disk_is_one_sentence(open_studio: OpenStudio) -> None:
     studio = open_studio(min_free_bytes=2**62)
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, typed(panel)))
     assert "MiB are free on the disk" in updates[panel.brief.message]
     assert studio.jobs() == []
 
 
 def test_a_look_at_an_unchanged_studio_changes_nothing(studio: Studio) -> None:
     panel = panels(studio)
-    first = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
+    first = refresh(visit(panel, studio))
     assert panel.result.view in first
-    assert refresh(panel, studio, Chosen(), first[panel.seen], person=LOCAL_PERSON) == {}
+    assert refresh(visit(panel, studio, seen=first[panel.seen])) == {}
 
 
 def test_the_prompt_is_drawn_again_once_its_tokens_can_be_counted(studio: Studio) -> None:
     panel = panels(studio)
-    brief = Brief(subject="mug")
-    before = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)[panel.seen]
-    updates = refresh(panel, studio, Chosen(), before, brief=brief, person=LOCAL_PERSON)
+    values = typed(panel, subject="mug", material="", color="", scene="")
+    before = refresh(visit(panel, studio, values))[panel.seen]
+    updates = refresh(visit(panel, studio, values, seen=before), with_form=True)
     assert "2 of 75 tokens" in updates[panel.brief.prompt]
-    assert (
-        refresh(panel, studio, Chosen(), updates[panel.seen], brief=brief, person=LOCAL_PERSON)
-        == {}
-    )
+    seen = updates[panel.seen]
+    assert refresh(visit(panel, studio, values, seen=seen), with_form=True) == {}
 
 
 def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
@@ -139,17 +126,17 @@ def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
     studio = open_studio(step_seconds=0.1)
     panel = panels(studio)
     studio.wait_until_ready(WAIT_SECONDS)
-    idle = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
+    idle = refresh(visit(panel, studio))
     assert idle[panel.timer].value == IDLE_SECONDS
     values = typed(panel) | {panel.seen: idle[panel.seen]}
-    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, values))
     assert updates[panel.timer].value == BUSY_SECONDS
 
 
 def test_stop_and_retry_act_on_the_job_of_the_card(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    press_generate(visit(panel, studio, typed(panel)))
     (job,) = studio.jobs()
     stopped = press(panel, studio, "stop", job.id)
     assert studio.job(job.id).status is JobStatus.CANCELLED
@@ -168,10 +155,10 @@ def test_a_button_for_a_job_that_is_gone_is_one_sentence(studio: Studio, act: st
 def test_a_picture_is_skipped_and_the_job_stopped_after_the_next(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel, num_images=4), person=LOCAL_PERSON)
+    press_generate(visit(panel, studio, typed(panel, num_images=4)))
     (job,) = studio.jobs()
     data = {"act": "skip", "id": job.id, "index": 2}
-    press_button(panel, studio, typed(panel), data, person=LOCAL_PERSON)
+    press_button(visit(panel, studio, typed(panel)), data)
     assert studio.job(job.id).skipped == (2,)
     press(panel, studio, "stop-after", job.id)
     view = studio.wait(job.id, WAIT_SECONDS)
@@ -183,12 +170,12 @@ def test_a_picture_is_skipped_and_the_job_stopped_after_the_next(open_studio: Op
 def test_what_no_button_sends_is_refused(studio: Studio, data: object) -> None:
     panel = panels(studio)
     with pytest.raises(gr.Error):
-        press_button(panel, studio, typed(panel), data, person=LOCAL_PERSON)
+        press_button(visit(panel, studio, typed(panel)), data)
 
 
 def test_a_retry_of_a_finished_job_is_refused(studio: Studio) -> None:
     panel = panels(studio)
-    press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    press_generate(visit(panel, studio, typed(panel)))
     (job,) = studio.jobs()
     studio.wait(job.id, WAIT_SECONDS)
     with pytest.raises(gr.Error, match="A job marked “succeeded”"):
@@ -203,10 +190,10 @@ def test_generate_is_not_offered_when_the_model_failed(open_studio: OpenStudio) 
     with pytest.raises(Exception, match="cut short"):
         studio.wait_until_ready(WAIT_SECONDS)
     panel = panels(studio)
-    updates = refresh(panel, studio, Chosen(), {}, person=LOCAL_PERSON)
+    updates = refresh(visit(panel, studio))
     assert updates[panel.brief.generate].interactive is False
     assert "The weights in &lt;unet&gt; are cut short" in updates[panel.result.view]
-    refused = press_generate(panel, studio, typed(panel), person=LOCAL_PERSON)
+    refused = press_generate(visit(panel, studio, typed(panel)))
     assert "cut short" in refused[panel.brief.message]
 
 
@@ -218,7 +205,7 @@ def test_the_first_sketch_is_followed_at_once_and_an_emptied_canvas_no_more(
 
     def hand(values: dict[Any, Any], name: str) -> dict[Any, Any]:
         data = {"act": "sketch", "id": name}
-        return take_sketch(panel, studio, values, data, person=LOCAL_PERSON)
+        return take_sketch(visit(panel, studio, values), data)
 
     updates = hand(typed(panel), digest)
     assert updates[panel.sketch.digest] == digest
@@ -228,13 +215,13 @@ def test_the_first_sketch_is_followed_at_once_and_an_emptied_canvas_no_more(
     emptied = hand(typed(panel, digest=digest, follows=True), "")
     assert emptied[panel.sketch.follows] is False
     assert emptied[panel.brief.saved]["sketch"] is None
-    nothing = take_sketch(panel, studio, typed(panel), None, person=LOCAL_PERSON)
+    nothing = take_sketch(visit(panel, studio, typed(panel)), None)
     assert nothing[panel.sketch.digest] == ""
 
 
 def test_a_canvas_with_nothing_on_it_is_refused_beside_the_form(studio: Studio) -> None:
     panel = panels(studio)
-    updates = press_generate(panel, studio, typed(panel, follows=True), person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, typed(panel, follows=True)))
     assert "Nothing is drawn yet" in updates[panel.brief.message]
     assert 'data-field="sketch"' in updates[panel.brief.message]
 
@@ -248,7 +235,7 @@ def test_a_model_that_follows_nothing_says_so_and_switches_nothing_on(
     studio = open_studio(load=lambda precision, report: plain)
     studio.wait_until_ready(WAIT_SECONDS)
     panel = panels(studio)
-    updates = take_sketch(panel, studio, typed(panel), {"id": "a" * 64}, person=LOCAL_PERSON)
+    updates = take_sketch(visit(panel, studio, typed(panel)), {"id": "a" * 64})
     assert panel.sketch.follows not in updates
     assert "follows no sketches yet" in updates[panel.sketch.facts]
     assert 'data-can="0"' in updates[panel.sketch.facts]
@@ -257,36 +244,35 @@ def test_a_model_that_follows_nothing_says_so_and_switches_nothing_on(
 def test_a_draft_is_begun_of_what_stands_in_the_fields_and_not_twice(studio: Studio) -> None:
     panel = panels(studio)
     data = {"act": "draft", "texts": {"subject": "kettle", "notes": 3}}
-    updates = take_draft(panel, studio, typed(panel), data, person=LOCAL_PERSON)
+    updates = take_draft(visit(panel, studio, typed(panel)), data)
     drafted = updates[panel.draft.drafted]
     assert drafted.brief.subject == "kettle"
     assert "Draft of 6 steps" in updates[panel.draft.view]
     values = typed(panel) | {panel.draft.drafted: drafted}
-    assert panel.draft.view not in take_draft(panel, studio, values, data, person=LOCAL_PERSON)
+    assert panel.draft.view not in take_draft(visit(panel, studio, values), data)
     assert studio.jobs() == []
-    another = take_draft(panel, studio, values, {"act": "another-draft"}, person=LOCAL_PERSON)[
-        panel.draft.drafted
-    ]
+    again = take_draft(visit(panel, studio, values), {"act": "another-draft"})
+    another = again[panel.draft.drafted]
     assert another.seed != drafted.seed
 
 
 def test_a_draft_that_cannot_be_drawn_says_why_in_its_place(studio: Studio) -> None:
     panel = panels(studio)
-    updates = take_draft(panel, studio, typed(panel, subject=""), {}, person=LOCAL_PERSON)
+    updates = take_draft(visit(panel, studio, typed(panel, subject="")), {})
     assert "The subject is empty" in updates[panel.draft.view]
 
 
 def test_generate_draws_the_draft_on_show_in_full_and_only_once(studio: Studio) -> None:
     panel = panels(studio)
-    drafted = take_draft(panel, studio, typed(panel), {}, person=LOCAL_PERSON)[panel.draft.drafted]
+    drafted = take_draft(visit(panel, studio, typed(panel)), {})[panel.draft.drafted]
     values = typed(panel) | {panel.draft.drafted: drafted}
-    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, values))
     assert updates[panel.draft.view] == ""
     (job,) = studio.jobs()
     assert job.request.seed == drafted.seed
     assert job.request.num_steps == 8
     values[panel.draft.drafted] = updates[panel.draft.drafted]
-    press_generate(panel, studio, values, person=LOCAL_PERSON)
+    press_generate(visit(panel, studio, values))
     assert studio.jobs()[0].request.seed != drafted.seed
 
 
@@ -294,7 +280,7 @@ def test_variants_are_one_grid_one_card_and_stopped_by_one_button(open_studio: O
     studio = open_studio(step_seconds=0.05)
     panel = panels(studio)
     values = typed(panel, vary_color=["red", "blue"], vary_scene=["garden", "studio"], seed="5")
-    updates = press_generate(panel, studio, values, person=LOCAL_PERSON)
+    updates = press_generate(visit(panel, studio, values))
     group_id = updates[panel.chosen].group_id
     jobs = studio.groups.jobs(group_id, "local")
     assert len(jobs) == 4
@@ -319,12 +305,8 @@ def test_variants_are_one_grid_one_card_and_stopped_by_one_button(open_studio: O
 def test_what_made_a_picture_goes_back_into_the_form(studio: Studio) -> None:
     panel = panels(studio)
     digest = studio.sketches.keep("local", drawing())
-    press_generate(
-        panel,
-        studio,
-        typed(panel, subject="sofa", follows=True, digest=digest),
-        person=LOCAL_PERSON,
-    )
+    values = typed(panel, subject="sofa", follows=True, digest=digest)
+    press_generate(visit(panel, studio, values))
     (job,) = studio.jobs()
     seed = press(panel, studio, "reuse-seed", job.id)
     assert seed == {panel.form.fields["seed"]: str(job.request.seed)}

@@ -9,9 +9,12 @@ from typing import Any
 import gradio as gr
 
 from studio.application import Studio
+from studio.person import LOCAL_PERSON, Person
 from studio.ui import create
-from studio.ui.live import BUSY_SECONDS, LivePanel
+from studio.ui.live import BUSY_SECONDS
+from studio.ui.live_panel import LivePanel, Visit
 from studio.ui.snapshot import Chosen
+from studio.ui.speech import Say
 
 
 def build_panels(studio: Studio) -> LivePanel:
@@ -43,3 +46,17 @@ def typed(panel: LivePanel, **values: Any) -> dict[Any, Any]:
     by_component |= {parts[name]: value for name, value in values.items()}
     tab: dict[Any, Any] = {panel.chosen: Chosen(), panel.seen: {}, panel.draft.drafted: None}
     return by_component | tab
+
+
+def visit(
+    panel: LivePanel,
+    studio: Studio,
+    values: dict[Any, Any] | None = None,
+    *,
+    person: Person = LOCAL_PERSON,
+    **tab: Any,
+) -> Visit:
+    """An event of a tab; `chosen` and `seen` are what it remembers, where `values` do not say."""
+    known = {panel.chosen: Chosen(), panel.seen: {}} | (values or {})
+    known |= {getattr(panel, name): value for name, value in tab.items()}
+    return Visit(panel=panel, studio=studio, person=person, say=Say(), values=known)

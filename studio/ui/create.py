@@ -8,8 +8,10 @@ from studio.application import Studio
 from studio.person import Role
 from studio.ui.area import Area, Frame, Shortcut
 from studio.ui.brief_form import build_brief
+from studio.ui.create_events import bind_live
 from studio.ui.draft_view import build_draft
-from studio.ui.live import BUSY_SECONDS, LivePanel, bind_live, build_live
+from studio.ui.live import BUSY_SECONDS
+from studio.ui.live_panel import LivePanel, build_live
 from studio.ui.progress import build_progress
 from studio.ui.recent import build_recent
 from studio.ui.result import build_result

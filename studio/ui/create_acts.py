@@ -1,0 +1,103 @@
+"""What is done in the Create area: Generate, the buttons of the cards, sketches and drafts.
+
+Plain functions of a `Visit`; `data` is what a button sends, comes from the browser and may be
+anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from studio.errors import StudioError
+from studio.person import Role
+from studio.ui.create_form import edit_again, follow_form, reuse_seed
+from studio.ui.draft_view import Drafted, begin_draft, overlaid, with_seed
+from studio.ui.live import refresh
+from studio.ui.live_panel import Updates, Visit
+from studio.ui.progress import act
+from studio.ui.prompt import render_message
+from studio.ui.sketch_pad import why_not
+from studio.ui.snapshot import Chosen
+from studio.ui.told import refusing
+from studio.variants import variants_of
+
+
+def press_generate(visit: Visit) -> Updates:
+    """Queue what the form holds and show it; or say why not, the form left as it is."""
+    panel, message = visit.panel, ""
+    updates: Updates = {panel.chosen: visit.chosen}
+    try:
+        updates |= _generate(visit)
+    except StudioError as error:
+        message = render_message(error, visit.say)
+    updates[panel.brief.message] = message
+    return updates | refresh(visit.having({panel.chosen: updates[panel.chosen]}))
+
+
+def _generate(visit: Visit) -> Updates:
+    visit.person.require(Role.MERCHANDISER)
+    panel, studio, owner, drafted = visit.panel, visit.studio, visit.person.name, visit.drafted
+    brief = with_seed(visit.brief, drafted)
+    choices = panel.form.choices(visit.values)
+    studio.drafts.stop(owner)
+    if choices.num_variants > 1:
+        chosen = Chosen(group_id=studio.groups.submit(variants_of(brief, choices), owner))
+    else:
+        chosen = Chosen(job_id=studio.submit(brief, owner).id)
+    updates: Updates = {panel.chosen: chosen, panel.draft.view: ""}
+    if drafted is not None:
+        updates[panel.draft.drafted] = dataclasses.replace(drafted, is_new=False)
+    return updates
+
+
+def press_button(visit: Visit, data: Any) -> Updates:
+    """Carry out a button inside a panel.
+
+    Raises:
+        gr.Error: the studio refused, with its sentence.
+    """
+    sent: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    verb, job_id = str(sent.get("act", "")), str(sent.get("id", ""))
+    index = sent["index"] if isinstance(sent.get("index"), int) else 0
+    fill = {"reuse-seed": reuse_seed, "edit-brief": edit_again}.get(verb)
+    with refusing(visit.say):
+        if fill is not None:
+            return fill(visit, visit.studio.job(job_id, visit.person.name), index)
+        chosen = act(visit.studio, verb, job_id, index, visit.chosen, person=visit.person)
+    updates = {visit.panel.chosen: chosen, visit.panel.draft.view: ""}
+    return updates | refresh(visit.having(updates))
+
+
+def take_sketch(visit: Visit, data: Any) -> Updates:
+    """A sketch was handed over: the first one is followed at once, an emptied canvas no more.
+
+    A draft is begun where drafts are wanted.
+    """
+    form = visit.panel.form
+    digest = str(data.get("id", "")) if isinstance(data, dict) else ""
+    was_empty = not visit.digest
+    updates: Updates = {form.digest: digest}
+    if was_empty and digest and not why_not(visit.studio):
+        updates[form.follows] = True
+    elif not was_empty and not digest:
+        updates[form.follows] = False
+    visit = visit.having(updates)
+    updates |= follow_form(visit)
+    if visit.values.get(form.live) is True:
+        updates |= take_draft(visit, {})
+    return updates
+
+
+def take_draft(visit: Visit, data: Any) -> Updates:
+    """The form rests: begin a draft of it, unless it is the one on show."""
+    if not visit.person.has(Role.MERCHANDISER):
+        return {}
+    drafted = visit.drafted or Drafted()
+    if isinstance(data, dict) and data.get("act") == "another-draft":
+        drafted = Drafted()
+    brief = overlaid(visit.brief, data)
+    drafted, view = begin_draft(visit.studio, brief, drafted, visit.person.name, visit.say)
+    updates: Updates = {visit.panel.draft.drafted: drafted}
+    return updates if view is None else updates | {visit.panel.draft.view: view}
