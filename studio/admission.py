@@ -42,7 +42,7 @@ class Admission:
     check_words: Callable[[Brief, Request], None]
     is_closed: bool = False
 
-    def check(self, brief: Brief, owner: str) -> Request:
+    def check(self, brief: Brief, owner: str, *, is_draft: bool = False) -> Request:
         """The request a brief asks for.
 
         Raises:
@@ -52,7 +52,7 @@ class Admission:
         self.check_words(brief, request)
         self._check_tokens(request)
         size = (request.height, request.width)
-        control = self.sketch_control.of(brief, owner, size, request.model)
+        control = self.sketch_control.of(brief, owner, size, request.model, is_draft=is_draft)
         request = dataclasses.replace(request, control=control)
         self.manager.check_fits(request)
         return request
@@ -74,7 +74,7 @@ class Admission:
             LimitReached: the owner has had the pictures of today.
             QueueFull, NotReady, StorageFull, Unavailable: not now, and why.
         """
-        request = self.check(brief, terms.owner)
+        request = self.check(brief, terms.owner, is_draft=is_draft)
         return self._queue(
             brief, request, terms, is_draft=is_draft, group_id=group_id, job_id=job_id
         )

@@ -77,10 +77,18 @@ class SketchControl:
         self._controls = controls
         self._kinds = kinds
 
-    def of(self, brief: Brief, owner: str, size: tuple[int, int], model: str) -> Control | None:
+    def of(
+        self,
+        brief: Brief,
+        owner: str,
+        size: tuple[int, int],
+        model: str,
+        *,
+        is_draft: bool = False,
+    ) -> Control | None:
         """The control of a picture of `size` (height, width); `None` where no sketch is followed.
 
-        Its image is kept on disk when this returns.
+        Its image is kept when this returns; on disk, unless it is for a draft.
 
         Raises:
             BadBrief: the sketch or a number beside it cannot be used, or the model follows none.
@@ -104,7 +112,7 @@ class SketchControl:
                 "sketch", "No outline is found in the picture: lower both thresholds a little."
             )
         return Control(
-            image_digest=self._controls.save(image),
+            image_digest=self._controls.save(image, is_durable=not is_draft),
             kind=KIND,
             conditioning_scale=settings.strength,
             guidance_start=settings.start,

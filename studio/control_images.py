@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from studio.data_folder import storage_error, sync_folder, write_whole
+from studio.data_folder import make_durable, storage_error, sync_folder, write_whole
 from studio.errors import BadInput, GenerationFailed
 from studio.events import Pixels
 
@@ -31,10 +31,10 @@ class ControlImages:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.absolute() / _FOLDER
 
-    def save(self, pixels: Pixels) -> str:
+    def save(self, pixels: Pixels, *, is_durable: bool = True) -> str:
         """Keep `pixels` `[height, width, 3]`; their digest. Kept before, nothing is written.
 
-        When this returns the file is whole and on disk.
+        When this returns the file is whole and, where it `is_durable`, on disk.
 
         Raises:
             BadInput: this is no RGB picture of bytes.
@@ -46,13 +46,15 @@ class ControlImages:
         path = self._folder / f"{digest}.png"
         try:
             if path.exists():
+                if is_durable:  # it may be a draft's
+                    make_durable(path)
                 return digest
             if not self._folder.is_dir():
                 self._folder.mkdir(exist_ok=True)
                 sync_folder(self._folder.parent)
             buffer = io.BytesIO()
             Image.fromarray(pixels, "RGB").save(buffer, format="PNG")
-            write_whole(path, buffer.getvalue())
+            write_whole(path, buffer.getvalue(), is_durable=is_durable)
         except OSError as error:
             raise storage_error(error, self._folder.parent) from error
         return digest

@@ -27,7 +27,8 @@ from studio.who import person_of
 MAX_OUTLINES_SIDE = 2048
 
 DRAFT_WAIT_SECONDS = 20.0
-DRAFT_POLL_SECONDS = 0.02
+DRAFT_POLL_SECONDS, DRAFT_LOOK_SECONDS = 0.01, 0.25
+"""How often memory is looked into for the picture of a draft, and the store for how its job is."""
 
 
 def add_create_routes(app: FastAPI, studio: Studio) -> None:
@@ -79,8 +80,15 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
                 raise Conflict(job.error or "The draft failed: change the brief, and try again.")
             if not job.status.is_active:
                 break
-            await asyncio.sleep(DRAFT_POLL_SECONDS)
+            await _until_drawn(studio, job_id)
         return Response(status_code=204, headers=headers)
+
+
+async def _until_drawn(studio: Studio, job_id: str) -> None:
+    """Until the picture of a draft is there, or its job is worth a look again."""
+    deadline = time.monotonic() + DRAFT_LOOK_SECONDS
+    while not studio.drafts.is_kept(job_id) and time.monotonic() < deadline:
+        await asyncio.sleep(DRAFT_POLL_SECONDS)
 
 
 def _keep(studio: Studio, owner: str, data: bytes) -> dict[str, object]:

@@ -83,19 +83,34 @@ class FolderLock:
             self._descriptor = None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, then rename; a reader of `path` finds all of it or nothing."""
+def write_whole(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+    """Write under another name, then rename; a reader of `path` finds all of it or nothing.
+
+    What need not outlive a loss of power does not wait for the disk: not `is_durable`.
+    """
     part = path.with_name(f".{path.name}{PART}")
     try:
         with part.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+    if is_durable:
+        sync_folder(path.parent)
+
+
+def make_durable(path: Path) -> None:
+    """See that a file that was written whole is on disk, with its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     sync_folder(path.parent)
 
 

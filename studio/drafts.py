@@ -59,9 +59,10 @@ class Drafts:
             StudioError: as for any other job; the draft before it is stopped all the same.
         """
         self.stop(owner)
-        self._store.forget_drafts(owner, older_than=time.time() - KEEP_SECONDS)
         job = self._submit(self._quick(brief), owner)
         self.num_begun += 1
+        # Only now: the engine is at work meanwhile.
+        self._store.forget_drafts(owner, older_than=time.time() - KEEP_SECONDS)
         return job
 
     def stop(self, owner: str) -> None:
@@ -78,6 +79,16 @@ class Drafts:
             self._pictures[job_id] = buffer.getvalue()
             while len(self._pictures) > MAX_KEPT:
                 self._pictures.popitem(last=False)
+
+    @property
+    def num_active(self) -> int:
+        """How many drafts of everybody wait or run."""
+        return self._store.num_active_drafts()
+
+    def is_kept(self, job_id: str) -> bool:
+        """Whether the picture of a draft is there: cheap, and tells nobody whose it is."""
+        with self._lock:
+            return job_id in self._pictures
 
     def look(self, job_id: str, owner: str) -> tuple[Job, bytes | None]:
         """A draft and its picture as PNG: `None` while it is not drawn, or is kept no more.

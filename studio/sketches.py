@@ -54,7 +54,8 @@ class Sketches:
                 sync_folder(self._folder.parent)
             buffer = io.BytesIO()
             Image.fromarray(pixels, "RGB").save(buffer, format="PNG", compress_level=1)
-            write_whole(path, buffer.getvalue())
+            # Somebody waits for the draft of this stroke, and the canvas has it too.
+            write_whole(path, buffer.getvalue(), is_durable=False)
             self._forget_oldest(path.parent)
         except OSError as error:
             raise storage_error(error, self._folder.parent) from error

@@ -2,7 +2,7 @@
 // stays until the new draft is there, so that nothing blinks. Generate, and looking at another
 // picture, put it away until something is changed again. Run once, with `element` and `trigger`.
 
-const PAUSE_MS = 250; // after the last key
+const PAUSE_MS = 200; // after the last key
 const TEXTS = ["subject", "material", "color", "scene", "notes"];
 
 const root = document.querySelector("#draft");
@@ -12,7 +12,7 @@ const text = (name) => document.querySelector(`#field-${name} :is(input, textare
 
 const middle = document.querySelector("#middle");
 const bring = () => middle.classList.add("v-drafting");
-const putAway = () => { clearTimeout(waiting); middle.classList.remove("v-drafting"); };
+const putAway = () => { clearTimeout(waiting); waiting = 0; middle.classList.remove("v-drafting"); };
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("#generate, #recent [data-act], #progress [data-act]")) putAway();
 }, true);
@@ -21,8 +21,10 @@ document.addEventListener("vitrine-sketched", () => { if (isLive()) bring(); });
 // A combo box hands over its text when it loses the focus; a draft does not wait for that.
 function ask() {
   clearTimeout(waiting);
+  waiting = 0;
   if (!isLive()) { putAway(); return; }
   waiting = setTimeout(() => {
+    waiting = 0;
     bring();
     trigger("click", { act: "draft", texts: Object.fromEntries(TEXTS.map((n) => [n, text(n)])) });
   }, PAUSE_MS);
@@ -30,13 +32,14 @@ function ask() {
 document.addEventListener("input", (event) => {
   if (event.target.closest?.("#brief, #sketch-panel")) ask();
 });
-// What is chosen from a list is heard of by the prompt it makes; drawn anew as it was, it says nothing.
+// What is chosen from a list is heard of by the prompt it makes; drawn anew as it was, it says
+// nothing, and neither does the prompt of keys whose draft is on its way.
 const prompt = document.querySelector("#prompt");
 let promised = prompt.textContent;
 new MutationObserver(() => {
   if (prompt.textContent === promised) return;
   promised = prompt.textContent;
-  ask();
+  if (!waiting) ask();
 }).observe(prompt, { subtree: true, childList: true, characterData: true });
 
 async function follow(figure) {

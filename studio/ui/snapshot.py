@@ -65,7 +65,8 @@ class Snapshot:
     """`active` is in the order of the queue and `trouble` newest first; both without variants.
 
     `groups` are variants that are not over, or that need a word. `num_active` counts the person's
-    jobs; `result` or `result_group` is what is in the middle.
+    jobs; `result` or `result_group` is what is in the middle. `is_anybody_busy` leaves drafts out,
+    which the page fetches without its timer.
     """
 
     health: Health
@@ -83,12 +84,7 @@ class Snapshot:
     @property
     def is_busy(self) -> bool:
         """Whether something changes soon, so that the page should look often."""
-        return self.num_active > 0 or self.is_anybody_busy or is_warming(self.health)
-
-
-def is_warming(health: Health) -> bool:
-    """Whether the model is on its way: jobs are taken, and wait."""
-    return health.state in (State.STARTING, State.LOADING, State.WARMING)
+        return self.num_active > 0 or self.is_anybody_busy or self.health.is_warming
 
 
 def look(
@@ -122,7 +118,7 @@ def look(
         result_group=result_group,
         groups=tuple(group for group in groups if group is not None),
         chosen=chosen,
-        is_anybody_busy=studio.num_active() > 0,
+        is_anybody_busy=studio.num_active() > studio.drafts.num_active,
         say=say or Say(),
     )
 
