@@ -20,8 +20,9 @@ from studio.file_names import slug
 from studio.gallery import PAGE_SIZE, Look
 from studio.person import Person
 from studio.shelf import Shelved
-from studio.ui.gallery_view import render_details, title_of
-from studio.ui.speech import say_for
+from studio.ui.describe import described
+from studio.ui.gallery_view import render_details
+from studio.ui.speech import Say, say_for
 from studio.who import person_of
 
 
@@ -74,7 +75,7 @@ def add_gallery_routes(app: FastAPI, studio: Studio) -> None:
             "total": found.total,
             "top": found.top,
             "offset": found.offset,
-            "items": [_item(item) for item in found.items],
+            "items": [_item(item, say_for(request)) for item in found.items],
         }
         return _fresh(answer)
 
@@ -173,13 +174,13 @@ def _free_name(item: Shelved, taken: set[str]) -> str:
     return name
 
 
-def _item(item: Shelved) -> dict[str, Any]:
+def _item(item: Shelved, say: Say) -> dict[str, Any]:
     """What a cell of the grid shows."""
     image = item.image
     return {
         "id": image.id,
         "job": image.job_id,
-        "title": title_of(item.brief),
+        "title": described(item.brief, say),
         "seed": image.seed,
         "width": image.width,
         "height": image.height,

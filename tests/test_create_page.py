@@ -1,4 +1,4 @@
-"""The Create area in a real browser: strokes by the mouse, drafts, variants, the keyboard alone."""
+"""The Create area in a real browser: strokes by the mouse, drafts and variants."""
 
 from __future__ import annotations
 
@@ -272,25 +272,21 @@ def test_variants_fill_a_grid_and_are_stopped_as_one(served: Served, new_page: N
     assert not any(job.status.is_active for job in served.studio.groups.jobs(group, "local"))
 
 
-def test_the_whole_path_by_keyboard_alone(served: Served, new_page: NewPage) -> None:
-    page = new_page(served.address)
-    page.locator("#field-subject input").focus()
-    page.keyboard.press("Control+a")
-    page.keyboard.type("kettle")
-    for _ in range(40):  # by Tab to the canvas, whatever stands between
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.tagName") == "CANVAS":
-            break
-    page.keyboard.press("Space")
-    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
-        for _ in range(4):
-            page.keyboard.press(f"Shift+{key}")
-    page.keyboard.press("Space")
-    expect(follows(page)).to_be_checked()
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("#result .v-title")).to_contain_text("kettle")
-    expect(page.locator("#result img.v-picture")).to_be_visible()
-    assert served.studio.jobs()[0].request.control is not None
+def test_refusals_of_canvas_and_form_are_chinese_where_the_page_is(
+    served: Served, new_page: NewPage, tmp_path: Path
+) -> None:
+    (tmp_path / "large.png").write_bytes(b"\x89PNG" + bytes(21 * 2**20))
+    (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page = new_page(served.address, locale="zh-CN", ignore=("Failed to load resource",))
+    picker, message = page.locator("#sketch-pad input[type=file]"), page.locator(".v-pad-message")
+    picker.set_input_files(tmp_path / "large.png")
+    said = message.locator(".v-said:visible")
+    expect(said).to_have_text("图片有 21 MiB：请使用不超过 20 MiB 的图片。")
+    picker.set_input_files(tmp_path / "drawing.svg")
+    expect(message).to_have_text("SVG 是会绘图的程序，工作室不运行程序：请先另存为 PNG。")
+    write(page, "subject", "")
+    page.click("#generate")
+    expect(page.locator("#message")).to_have_text("商品为空：请填写图片要表现什么，例如“沙发”。")
 
 
 def test_nothing_is_lost_when_the_tab_closes(served: Served, new_page: NewPage) -> None:

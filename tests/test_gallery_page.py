@@ -88,9 +88,9 @@ def test_a_search_a_star_and_a_collection_find_their_pictures(
 ) -> None:
     page = open_gallery(served, new_page)
     mug, teapot = newest(served)
-    search(page, "马克杯 red ceramic", "1 pictures")
+    search(page, "马克杯 red ceramic", "1 picture")
     assert ids(page) == [mug]
-    search(page, "glass teapot", "1 pictures")
+    search(page, "glass teapot", "1 picture")
     expect(page.locator(f'.v-cell[data-id="{teapot}"]')).to_be_visible()
     page.locator(".v-cell-open").first.focus()
     page.keyboard.press("s")
@@ -104,10 +104,10 @@ def test_a_search_a_star_and_a_collection_find_their_pictures(
 
     search(page, "", f"{NUM_PICTURES + 2} pictures")
     page.get_by_role("combobox", name="Collection").select_option("Spring")
-    expect(page.locator(".v-gallery-total")).to_have_text("1 pictures")
+    expect(page.locator(".v-gallery-total")).to_have_text("1 picture")
     page.get_by_role("combobox", name="Collection").select_option("")
     page.get_by_label("Starred").check()
-    expect(page.locator(".v-gallery-total")).to_have_text("1 pictures")
+    expect(page.locator(".v-gallery-total")).to_have_text("1 picture")
     assert ids(page) == [teapot]
     page.get_by_role("searchbox", name="Search").fill("nothing like this")
     expect(page.get_by_text("No picture matches.")).to_be_visible()
@@ -248,13 +248,13 @@ def test_a_picture_is_deleted_after_a_question(
     page.locator(".v-cell-open").first.focus()
     page.keyboard.press("Delete")
     dialog = page.get_by_role("dialog", name="Delete")
-    expect(dialog).to_contain_text("Delete 1 pictures? They cannot be brought back.")
+    expect(dialog).to_contain_text("Delete this picture? It cannot be brought back.")
     dialog.get_by_role("button", name="Cancel").click()
     assert studio.gallery.page(ME, Look()).total == 2
     page.locator(".v-cell-open").first.focus()
     page.keyboard.press("Delete")
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.locator(".v-gallery-total")).to_have_text("1 pictures")
+    expect(page.locator(".v-gallery-total")).to_have_text("1 picture")
     assert len(list((studio.config.data_dir / "pictures").iterdir())) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from studio.brief import Brief
@@ -9,25 +10,42 @@ from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.live import LivePicture
-from studio.ui.speech import Say
+from studio.presets import Vocabulary, load_presets
+from studio.ui.speech import Language, Say
 from studio.ui.texts import create as words
 from studio.ui.times import about, rounded
 from studio.verdict import Release
 
 
-def describe(view: JobView) -> str:
+def describe(view: JobView, say: Say) -> str:
     """What was typed, not the compiled prompt."""
-    return described(view.job.brief) or view.job.request.prompt
+    return described(view.job.brief, say) or view.job.request.prompt
 
 
-def described(brief: Brief, *, leave_out: tuple[str, ...] = ()) -> str:
-    """Colour, material and subject, then the scene; without the fields of `leave_out`."""
-    kept = {
-        name: "" if name in leave_out else getattr(brief, name)
-        for name in ("color", "material", "subject", "scene")
-    }
-    product = " ".join(filter(None, (kept["color"], kept["material"], kept["subject"])))
-    return ", ".join(filter(None, (product, kept["scene"])))
+def described(brief: Brief, say: Say, *, leave_out: tuple[str, ...] = ()) -> str:
+    """ "red ceramic mug, wooden table": without the fields of `leave_out`.
+
+    Words the studio knows are said in the person's language, whichever they were typed in.
+    """
+    color, material, subject, scene = (
+        "" if field in leave_out else spoken(field, getattr(brief, field), say)
+        for field in ("color", "material", "subject", "scene")
+    )
+    parts = [part for part in (color, material, subject) if part]
+    is_chinese = say.language is Language.ZH and not any(part.isascii() for part in parts)
+    product = ("" if is_chinese else " ").join(parts)
+    return ("，" if is_chinese else ", ").join(filter(None, (product, scene)))
+
+
+def spoken(field: str, text: str, say: Say) -> str:
+    """A word of a brief in the person's language, or as it was typed."""
+    term = _vocabulary().match(field, text)
+    return text if term is None else term.of(say.language)
+
+
+@functools.cache
+def _vocabulary() -> Vocabulary:
+    return load_presets().vocabulary
 
 
 def varied_in(briefs: Sequence[Brief]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def begin_draft(
         job = studio.drafts.begin(with_seed(brief, after), owner)
     except StudioError as error:
         studio.drafts.stop(owner)
-        return dataclasses.replace(after, is_new=False), render_message(error)
+        return dataclasses.replace(after, is_new=False), render_message(error, say)
     request = job.request
     title = escape(say(words.DRAFT_OF, number=request.num_steps))
     hint = escape(say(words.DRAFT_HINT))

@@ -123,7 +123,9 @@
     $(".v-gallery-empty").hidden = !isLoaded || total > 0 || isSearched;
     $(".v-gallery-none").hidden = !isLoaded || total > 0 || !isSearched;
     $(".v-gallery-bar").hidden = isLoaded && total === 0 && !isSearched;
-    $(".v-gallery-total").textContent = word("pictures", { number: number(total) });
+    $(".v-gallery-total").textContent = total === 1 ? word("picture") : word("pictures", { number: number(total) });
+    const items = loaded();
+    $(".v-gallery-examples").hidden = isSearched || items.length < total || !items.every((item) => item.example) || !total;
     $('[data-do="zip-all"]').href = `/gallery/pictures.zip?${query()}`;
   };
 
@@ -224,7 +226,8 @@
   };
   const remove = async (items) => {
     const dialog = $(".v-delete");
-    $(".v-delete-ask").textContent = word("deleteAsk", { number: number(items.length) });
+    const asked = items.length === 1 ? word("deleteOneAsk") : word("deleteAsk", { number: number(items.length) });
+    $(".v-delete-ask").textContent = asked;
     if (await answerOf(dialog) !== "delete") return false;
     const ids = items.map((item) => item.id);
     await ask("/gallery/delete", { ids });

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import datetime
 
-from studio.brief import Brief
 from studio.job import Job
 from studio.shelf import Shelved
+from studio.ui.describe import described
 from studio.ui.markup import escape, joined, picture_address
 from studio.ui.speech import Phrase, Say
 from studio.ui.texts import common
 from studio.ui.texts import gallery as words
+from studio.ui.told import told
 
 _SCRIPT_WORDS = {
+    "picture": words.ONE_PICTURE,
     "pictures": words.PICTURES,
     "chosen": words.CHOSEN,
     "open": words.OPEN,
@@ -25,20 +27,15 @@ _SCRIPT_WORDS = {
     "unstar": words.UNSTAR,
     "every-collection": words.EVERY_COLLECTION,
     "every-sku": words.EVERY_SKU,
+    "delete-one-ask": words.DELETE_ONE_ASK,
     "delete-ask": words.DELETE_ASK,
     "failed": words.FAILED,
-    "lost": words.LOST,
+    "lost": common.LOST,
     "example": words.EXAMPLE,
     "reproducing": words.REPRODUCING,
     "reproduced": words.REPRODUCED,
     "different": words.DIFFERENT,
 }
-
-
-def title_of(brief: Brief) -> str:
-    """What was typed: "red ceramic mug, wooden table"."""
-    product = " ".join(filter(None, (brief.color, brief.material, brief.subject)))
-    return ", ".join(filter(None, (product, brief.scene)))
 
 
 def render_gallery(say: Say) -> str:
@@ -49,6 +46,7 @@ def render_gallery(say: Say) -> str:
     return (
         f'<div class="v-gallery"{data}>{_bar(say)}{_chosen_bar(say)}'
         f'<p class="v-note v-gallery-says" role="status"></p>'
+        f'<p class="v-hint v-gallery-examples" hidden>{escape(say(words.EXAMPLES_ONLY))}</p>'
         f'<div class="v-grid-space"><ul class="v-grid" aria-label="{escape(say(words.GRID))}"></ul>'
         f"</div>{_empty(say)}{_dialogs(say)}</div>"
     )
@@ -58,7 +56,8 @@ def _bar(say: Say) -> str:
     """Search, collection, SKU, stars, and how many there are."""
 
     def choice(name: str, phrase: Phrase) -> str:
-        return f'<select class="v-input" name="{name}" aria-label="{escape(say(phrase))}"></select>'
+        title = escape(say(phrase))  # hidden until it is known that there is something to choose
+        return f'<select class="v-input" name="{name}" aria-label="{title}" hidden></select>'
 
     return (
         '<form class="v-gallery-bar" role="search">'
@@ -142,7 +141,7 @@ def _dialogs(say: Say) -> str:
 def render_details(item: Shelved, job: Job, say: Say) -> str:
     """A picture, large, with everything that is recorded of it and what can be done."""
     image, request = item.image, job.request
-    title = title_of(item.brief) or request.prompt
+    title = described(item.brief, say) or request.prompt
     facts = {
         words.PROMPT: request.prompt,
         words.NEGATIVE: request.negative_prompt,
@@ -155,7 +154,7 @@ def render_details(item: Shelved, job: Job, say: Say) -> str:
         words.CONTROL: f"{request.control.conditioning_scale:g}" if request.control else "",
         words.MODEL: joined(image.model_name, image.model_digest[:10]),
         words.BACKEND: joined(image.backend, image.precision),
-        words.SCREENING: image.screening,
+        words.SCREENING: told(image.screening, say),
         words.TIME: say(common.SECONDS, number=f"{image.seconds:.1f}"),
         words.MADE: _moment(image.created_at),
         words.ID: image.id,
@@ -167,7 +166,7 @@ def render_details(item: Shelved, job: Job, say: Say) -> str:
         if value
     )
     star = words.UNSTAR if item.is_starred else words.STAR
-    example = f'<p class="v-note">{escape(say(words.EXAMPLE))}</p>' if item.is_example else ""
+    example = f'<p class="v-note">{escape(say(words.EXAMPLE_TOLD))}</p>' if item.is_example else ""
     return (
         f'<div class="v-details-picture"><img src="{picture_address(image.id)}" '
         f'alt="{escape(title)}" width="{image.width}" height="{image.height}"></div>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from studio.job import JobStatus
 from studio.job_view import JobView
-from studio.ui.describe import current_picture, released, varied_in
+from studio.ui.describe import current_picture, released, spoken, varied_in
 from studio.ui.markup import button, escape, picture_address, preview_address
 from studio.ui.progress import group_title
 from studio.ui.snapshot import GroupView
@@ -32,14 +32,14 @@ def render_grid(group: GroupView, say: Say) -> str:
         f'<div class="v-result v-grid-result" data-group="{group.id}">'
         f'<div class="v-mat v-grid-mat"><ul class="v-grid" style="{style}">{tiles}</ul></div>'
         f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
-        f'{escape(group_title(group))}</p><p class="v-note">{escape(text)}</p></div>'
+        f'{escape(group_title(group, say))}</p><p class="v-note">{escape(text)}</p></div>'
         f'<div class="v-controls">{control}</div></div></div>'
     )
 
 
 def _tile(view: JobView, varied: tuple[str, ...], say: Say) -> str:
     job = view.job
-    title = " · ".join(str(getattr(job.brief, name)) for name in varied)
+    title = " · ".join(spoken(name, getattr(job.brief, name), say) for name in varied)
     live, image = current_picture(view), released(view).get(0)
     state, inside = words.UNFINISHED, ""
     if image is not None:

@@ -36,9 +36,10 @@ from studio.ui.markup import (
     preview_address,
     progress_bar,
 )
-from studio.ui.snapshot import Chosen, GroupView, Snapshot, is_warming
+from studio.ui.snapshot import Chosen, GroupView, Snapshot
 from studio.ui.speech import Say
 from studio.ui.texts import create as words
+from studio.ui.told import told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +114,10 @@ def render_progress(snapshot: Snapshot) -> str:
 
 def waiting_for_model(snapshot: Snapshot) -> str:
     """What the model is still at, while it warms."""
-    if not is_warming(snapshot.health):
+    if not snapshot.health.is_warming:
         return ""
-    return snapshot.health.message or snapshot.say(words.MODEL_STARTING)
+    part = told(snapshot.health.message, snapshot.say)
+    return part or snapshot.say(words.MODEL_STARTING)
 
 
 def gentle_stops(
@@ -134,7 +136,7 @@ def gentle_stops(
     ]
     if job.status is not JobStatus.RUNNING or job.request.num_images < 2 or not missing:
         return ""
-    title, kind = describe(view), "quiet" if has_keys else "plain"
+    title, kind = describe(view, say), "quiet" if has_keys else "plain"
     if index not in missing:
         index = live.index if live else missing[0]
     buttons = [
@@ -164,7 +166,7 @@ def gentle_stops(
 
 def _active_card(view: JobView, waiting_for: str, say: Say) -> str:
     job = view.job
-    title = describe(view)
+    title = describe(view, say)
     if job.status is JobStatus.QUEUED:
         text, more = waiting_words(view, waiting_for, say), ""
     else:
@@ -177,10 +179,10 @@ def _active_card(view: JobView, waiting_for: str, say: Say) -> str:
 
 
 def _trouble_card(view: JobView, say: Say) -> str:
-    title = describe(view)
+    title = describe(view, say)
     name = say(words.AGAIN_NAME, title=title)
     if view.job.status is JobStatus.FAILED:
-        text, kind = view.job.error or say(words.FAILED), "failed"
+        text, kind = told(view.job.error, say) or say(words.FAILED), "failed"
         name = say(words.RETRY_NAME, title=title)
     else:
         text, kind = say.joined(say(words.STOPPED), drawn_words(view, say)), "stopped"
@@ -188,14 +190,14 @@ def _trouble_card(view: JobView, say: Say) -> str:
     return _card(view, f'<p class="v-note">{escape(text)}</p>', again, kind, say)
 
 
-def group_title(group: GroupView) -> str:
+def group_title(group: GroupView, say: Say) -> str:
     """What all variants of a group have in common."""
     briefs = [view.job.brief for view in group.views]
-    return described(briefs[0], leave_out=varied_in(briefs))
+    return described(briefs[0], say, leave_out=varied_in(briefs))
 
 
 def _group_card(group: GroupView, say: Say) -> str:
-    title = group_title(group)
+    title = group_title(group, say)
     most = len(group.views)
     text = say(words.DRAWN_OF, number=group.num_drawn, most=most)
     if group.is_active:
@@ -214,7 +216,7 @@ def _group_card(group: GroupView, say: Say) -> str:
         name = say(words.AGAIN_NAME, title=title)
         control = button(say(words.RETRY), "retry-group", id=group.id, name=name)
         errors = [view.job.error for view in group.views if view.job.error]
-        text = say.joined(errors[0] if errors else say(words.STOPPED), text)
+        text = say.joined(told(errors[0], say) if errors else say(words.STOPPED), text)
         more, kind = "", "failed" if errors else "stopped"
     body = f'<p class="v-note">{escape(text)}</p>{more}'
     shown = _shown("group", group.id, title, _group_miniature(group), say)
@@ -232,7 +234,7 @@ def _group_miniature(group: GroupView) -> str:
 
 def _card(view: JobView, body: str, control: str, kind: str, say: Say) -> str:
     """The card of one job; `body` and `control` are HTML."""
-    title = describe(view)
+    title = describe(view, say)
     shown = _shown("show", view.job.id, title, _miniature(view), say)
     return _framed(f'data-job="{view.job.id}"', kind, shown, title, control, body)
 

@@ -42,6 +42,7 @@ from studio.ui.snapshot import Snapshot
 from studio.ui.speech import Say
 from studio.ui.texts import create as words
 from studio.ui.texts import review as review_words
+from studio.ui.told import told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,9 @@ def render_result(snapshot: Snapshot) -> str:
     view, say = snapshot.result, snapshot.say
     fault = ""
     if snapshot.health.state is State.FAILED:
-        fault = f'<p class="v-message" role="alert">{escape(snapshot.health.message)}</p>'
+        fault = (
+            f'<p class="v-message" role="alert">{escape(told(snapshot.health.message, say))}</p>'
+        )
     if snapshot.result_group is not None:
         return fault + render_grid(snapshot.result_group, say)
     if view is None:
@@ -69,7 +72,7 @@ def render_result(snapshot: Snapshot) -> str:
     image = released(view).get(index)
     strip = _strip(view, index, say)
     if image:
-        inside = fault + _mat(_picture(view, image)) + strip + _facts(view, image, say)
+        inside = fault + _mat(_picture(view, image, say)) + strip + _facts(view, image, say)
     else:
         inside = fault + _unfinished(view, index, waiting_for_model(snapshot), strip, say)
     kind = "v-result v-many" if strip else "v-result"
@@ -101,9 +104,10 @@ def _mat(inside: str) -> str:
     return f'<div class="v-mat">{inside}</div>'
 
 
-def _picture(view: JobView, image: ImageRecord) -> str:
+def _picture(view: JobView, image: ImageRecord, say: Say) -> str:
+    title = escape(describe(view, say))
     return (
-        f'<img class="v-picture" src="{picture_address(image.id)}" alt="{escape(describe(view))}" '
+        f'<img class="v-picture" src="{picture_address(image.id)}" alt="{title}" '
         f'width="{image.width}" height="{image.height}" '
         f'style="{shape(image.width, image.height)}">'
     )
@@ -133,7 +137,7 @@ def _facts(view: JobView, image: ImageRecord, say: Say) -> str:
     ways += button(say(review_words.REPORT), "report", id=job.id, index=image.index, name=told)
     return (
         f'<div class="v-caption"><div class="v-caption-words"><p class="v-title" role="status">'
-        f'{escape(describe(view))}</p><p class="v-note">{escape(job.request.prompt)}</p></div>'
+        f'{escape(describe(view, say))}</p><p class="v-note">{escape(job.request.prompt)}</p></div>'
         f'<a class="v-button v-strong" href="{download}" download>{escape(say(words.DOWNLOAD))}'
         f'</a></div><dl class="v-facts">{rows}</dl><div class="v-ways">{ways}</div>'
     )
@@ -151,7 +155,7 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Sa
     elif job.status is JobStatus.RUNNING:
         text = say(words.BEING_DRAWN)
     elif job.status is JobStatus.FAILED:
-        text = job.error or say(words.FAILED)
+        text = told(job.error, say) or say(words.FAILED)
     else:
         text = say(words.STOPPED_BEFORE)
     if job.status is JobStatus.RUNNING:
@@ -169,7 +173,7 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Sa
     style = shape(job.request.width, job.request.height)
     note = f'<p class="v-note">{escape(note)}</p>' if note else ""
     frame = f'<div class="v-frame v-{job.status}" style="{style}">{inside}</div>'
-    title = f'<p class="v-title">{escape(describe(view))}</p>{note}'
+    title = f'<p class="v-title">{escape(describe(view, say))}</p>{note}'
     return (
         f'{_mat(frame)}{strip}<div class="v-caption"><div class="v-caption-words">{title}</div>'
         f"{_controls(view, index, say)}</div>{bar}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from studio.application import Studio
-from studio.brief import Brief
 from studio.moderation.screening import CLASSIFIER
 from studio.moderation.service import Case
 from studio.moderation_policy import ModerationPolicy
 from studio.person import Person
 from studio.review import Act, Origin
+from studio.ui.describe import described
 from studio.ui.markup import escape
 from studio.ui.speech import Language, Phrase, Say
 from studio.ui.texts import review as texts
@@ -68,7 +68,10 @@ def _facts(case: Case, policy: ModerationPolicy, say: Say) -> str:
     )
     guidance = policy.guidance_zh if say.language is Language.ZH else policy.guidance_en
     rows = [
-        (texts.BRIEF, say.joined(_described(case.brief), case.request.prompt)),
+        (
+            texts.BRIEF,
+            say.joined(described(case.brief, say), case.brief.notes, case.request.prompt),
+        ),
         (texts.WHY, why),
         (texts.SCORE, score_words),
         (texts.WAITED, rounded(max(0.0, time.time() - review.opened_at), say)),
@@ -141,8 +144,3 @@ def _look(label: str, look: str, key: str) -> str:
         f'aria-pressed="false" aria-keyshortcuts="{key.upper()}">{escape(label)} '
         f"<kbd>{key.upper()}</kbd></button>"
     )
-
-
-def _described(brief: Brief) -> str:
-    parts = (brief.color, brief.material, brief.subject, brief.scene, brief.notes)
-    return " ".join(part for part in parts if part)

@@ -126,6 +126,7 @@
       const link = links()[Number(place) - 1];
       if (!link) return;
       event.preventDefault();
+      link.focus(); // Tab goes on from here into the area
       link.click();
     }
   });

@@ -13,7 +13,7 @@ CATEGORY = Phrase("Category", "品类")
 SHOT = Phrase("Shot", "镜头")
 ANY = Phrase("any", "不限")
 NOTES = Phrase("Notes", "备注")
-NOTES_HINT = Phrase("Anything else, such as soft morning light", "其他要求，例如柔和的晨光")
+NOTES_HINT = Phrase("Such as: soft morning light", "例如：柔和的晨光")
 KEEP_OUT = Phrase("Keep out", "排除")
 SIZE = Phrase("Size", "尺寸")
 COUNT = Phrase("Count", "张数")
@@ -65,6 +65,14 @@ CANVAS = Phrase(
     "Sketch. Arrow keys move the pen, the space bar sets it down and lifts it.",
     "草图画布。方向键移动画笔，空格键落笔或提笔。",
 )
+PICTURE_TOO_LARGE = Phrase(
+    "The picture takes {number} MiB: send one of at most 20 MiB.",
+    "图片有 {number} MiB：请使用不超过 20 MiB 的图片。",
+)
+PICTURE_NOT_TAKEN = Phrase(
+    "The studio did not take the picture: try again.", "工作室未能接收图片：请再试一次。"
+)
+SKETCH_GONE = Phrase("This sketch is not kept any more.", "这张草图已不再保存。")
 PEN = Phrase("Pen", "画笔")
 ERASER = Phrase("Eraser", "橡皮")
 UNDO = Phrase("Undo", "撤销")

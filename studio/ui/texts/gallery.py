@@ -9,6 +9,7 @@ EVERY_COLLECTION = Phrase("All collections", "全部合集")
 SKU = Phrase("SKU", "SKU")
 EVERY_SKU = Phrase("All SKUs", "全部 SKU")
 STARRED_ONLY = Phrase("Starred", "仅星标")
+ONE_PICTURE = Phrase("1 picture", "1 张图片")
 PICTURES = Phrase("{number} pictures", "{number} 张图片")
 CHOSEN = Phrase("{number} selected", "已选 {number} 张")
 GRID = Phrase("Pictures", "图片")
@@ -31,8 +32,19 @@ NEXT = Phrase("Next", "下一张")
 SAVE = Phrase("Save", "保存")
 CANCEL = Phrase("Cancel", "取消")
 EXAMPLE = Phrase("Example", "示例")
+EXAMPLE_TOLD = Phrase(
+    "An example that came with the studio, drawn by its own model. Delete it when you like.",
+    "工作室自带的示例，由其自带模型绘制。可随时删除。",
+)
+EXAMPLES_ONLY = Phrase(
+    "Examples to begin with: open one, and use it as a start. What you make comes before them.",
+    "先看几个示例：打开任意一张，即可以它为起点。您的作品会排在它们前面。",
+)
 PICTURE = Phrase("Picture", "图片")
 
+DELETE_ONE_ASK = Phrase(
+    "Delete this picture? It cannot be brought back.", "删除这张图片？删除后无法恢复。"
+)
 DELETE_ASK = Phrase(
     "Delete {number} pictures? They cannot be brought back.",
     "删除 {number} 张图片？删除后无法恢复。",
@@ -41,7 +53,6 @@ MOVE_ASK = Phrase(
     "Which collection? Leave it empty for none.", "移到哪个合集？留空表示不放入合集。"
 )
 FAILED = Phrase("That did not work: {error}", "操作未成功：{error}")
-LOST = Phrase("The studio does not answer: is it running?", "工作室没有响应：它在运行吗？")
 
 REPRODUCING = Phrase("Drawing it once more …", "正在重新绘制……")
 REPRODUCED = Phrase(
