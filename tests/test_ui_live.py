@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 
 from studio.application import Studio
+from studio.brief import Brief
 from studio.errors import BadModel
 from studio.job import JobStatus
 from studio.ui.create_acts import press_button, press_generate, take_draft, take_sketch
@@ -131,6 +132,15 @@ def test_the_page_looks_often_while_something_runs_and_seldom_when_idle(
     values = typed(panel) | {panel.seen: idle[panel.seen]}
     updates = press_generate(visit(panel, studio, values))
     assert updates[panel.timer].value == BUSY_SECONDS
+
+
+def test_a_draft_alone_does_not_make_the_page_look_often(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.3)
+    studio.wait_until_ready(WAIT_SECONDS)
+    studio.drafts.begin(Brief(subject="mug"), "local")
+    assert studio.num_active() == studio.drafts.num_active == 1
+    panel = panels(studio)
+    assert refresh(visit(panel, studio))[panel.timer].value == IDLE_SECONDS
 
 
 def test_stop_and_retry_act_on_the_job_of_the_card(open_studio: OpenStudio) -> None:

@@ -17,10 +17,12 @@ from studio.job_view import JobView
 from studio.live import LivePicture
 from studio.request import Request
 from studio.terms import LOCAL_OWNER
+from studio.ui.describe import described
 from studio.ui.progress import render_progress
 from studio.ui.recent import render_recent
 from studio.ui.result import render_result
 from studio.ui.snapshot import MAX_ACTIVE_CARDS, Chosen, Snapshot, look
+from studio.ui.speech import Language, Say
 from studio.verdict import Release
 from tests.conftest import OpenStudio
 
@@ -284,3 +286,22 @@ def test_a_snapshot_is_busy_while_jobs_run_or_the_model_warms() -> None:
     assert snapshot(num_active=1).is_busy
     assert dataclasses.replace(snapshot(), health=Health(state=State.LOADING)).is_busy
     assert not dataclasses.replace(snapshot(), health=Health(state=State.FAILED)).is_busy
+
+
+@pytest.mark.parametrize(
+    ("brief", "english", "chinese"),
+    [
+        (
+            Brief(subject="mug", material="ceramic", color="red", scene="wooden table"),
+            "red ceramic mug, wooden table",
+            "红色陶瓷马克杯，木桌",
+        ),
+        (Brief(subject="马克杯", color="red"), "red mug", "红色马克杯"),
+        (Brief(subject="gizmo", color="red"), "red gizmo", "红色 gizmo"),
+    ],
+)
+def test_a_product_is_named_in_the_persons_language(
+    brief: Brief, english: str, chinese: str
+) -> None:
+    assert described(brief, Say(Language.EN)) == english
+    assert described(brief, Say(Language.ZH)) == chinese
