@@ -35,8 +35,9 @@
       const content = await answer.json();
       if (answer.ok) open(content.id);
       else say(content.detail || content.error || answer.statusText);
-    } catch (error) {
-      say(String(error.message || error));
+    } catch { // no answer, or none of the studio's
+      at("catalogue-message").innerHTML = at("catalogue-lost").innerHTML;
+      at("catalogue-message").hidden = false;
     } finally {
       isSending = false;
       at("catalogue-checking").hidden = true;
@@ -46,6 +47,9 @@
 
   document.addEventListener("change", (event) => {
     if (event.target.id === "catalogue-file") send(event.target.files[0]);
+    if (event.target.id === "catalogue-sketches") {
+      at("catalogue-chosen").textContent = [...event.target.files].map((file) => file.name).join(", ");
+    }
   });
 
   const zone = (event) => event.target.closest?.("#catalogue-area");

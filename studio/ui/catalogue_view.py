@@ -11,6 +11,7 @@ from studio.image_record import ImageRecord
 from studio.ui.markup import button, escape, picture_address, progress_bar
 from studio.ui.speech import Phrase, Say, both
 from studio.ui.texts import catalogue as texts
+from studio.ui.texts import common
 from studio.ui.times import about, rounded
 from studio.ui.told import told
 from studio.verdict import Release
@@ -52,11 +53,15 @@ def render_drop() -> str:
         f"{both(texts.CHOOSE)}</label>"
         '<label for="catalogue-sketches" class="v-label">'
         f"{both(texts.SKETCHES)}</label>"
-        '<input type="file" id="catalogue-sketches" multiple '
+        '<input type="file" id="catalogue-sketches" class="v-file" multiple '
         'accept="image/png,image/jpeg,image/webp">'
+        '<label for="catalogue-sketches" class="v-button">'
+        f"{both(texts.CHOOSE_SKETCHES)}</label>"
+        '<p class="v-note" id="catalogue-chosen" role="status"></p>'
         f'<p class="v-note">{both(texts.DROP_HINT)} '
         f'<a href="{escape(example)}" download="example.csv">{both(texts.EXAMPLE)}</a></p>'
         f'<p class="v-hint" id="catalogue-checking" hidden>{both(texts.CHECKING)}</p>'
+        f'<template id="catalogue-lost">{both(common.LOST)}</template>'
         '<p class="v-message" id="catalogue-message" role="alert" hidden></p></section>'
     )
 

@@ -13,6 +13,7 @@ DROP_HINT = Phrase(
     "点击开始之前不会绘制。",
 )
 CHOOSE = Phrase("Choose a table…", "选择表格…")
+CHOOSE_SKETCHES = Phrase("Choose sketches…", "选择草图…")
 SKETCHES = Phrase("Sketches the rows name, if any", "表格中引用的草图（可选）")
 EXAMPLE = Phrase("Example table", "示例表格")
 CHECKING = Phrase("Checking every row…", "正在检查每一行…")
