@@ -22,6 +22,17 @@ REFUSALS = (
         "No row of this batch can be drawn: mend the table and send it again.",
         "该批次没有可绘制的行：请修改表格后重新上传。",
     ),
+    Phrase("A batch {0} exists already.", "批次 {0} 已存在。"),
+    Phrase(
+        "The table is still being checked: start it when that is done.",
+        "表格仍在检查：请在检查完成后开始。",
+    ),
+    Phrase(
+        "Another long table is being checked: hand this one over when that is done.",
+        "另一份长表格正在检查：请在它完成后再上传这份。",
+    ),
+    Phrase("The table could not be checked: see the log.", "表格未能检查：请查看日志。"),
+    Phrase("This table is not being checked any more.", "这份表格已不再检查。"),
     Phrase("The sketch {0} was not sent along: add the file.", "缺少草图 {0}：请一并上传该文件。"),
     # The file
     Phrase(

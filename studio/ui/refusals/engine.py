@@ -27,6 +27,10 @@ REFUSALS = (
         "OpenVINO cannot run this model here: start with --backend torch.",
         "OpenVINO 无法在此运行该模型：请以 --backend torch 启动。",
     ),
+    Phrase(
+        "{0} cannot run this model here: start with --backend torch.",
+        "{0} 无法在此运行该模型：请以 --backend torch 启动。",
+    ),
     Phrase("The model failed: {0}", "模型出错：{0}"),
     Phrase("The sampler failed: {0}", "采样器出错：{0}"),
     Phrase("The model {0} is not loaded here.", "模型 {0} 没有载入。"),
@@ -80,6 +84,33 @@ REFUSALS = (
         "The classifier gave another number of scores than pictures.",
         "分类器给出的评分数与图片数不符。",
     ),
+    # TensorRT
+    Phrase("Nothing was drawn to learn from.", "没有绘制可供学习的内容。"),
+    Phrase(
+        "There is no plan for pictures of this size ({0} × {1} latents): the nearest that has one "
+        "is {2} × {3}.",
+        "没有这个尺寸的方案（潜变量 {0} × {1}）：最接近的有 {2} × {3}。",
+    ),
+    Phrase(
+        "The plan does not know the weight {0} of the LoRA: draw with PyTorch.",
+        "方案不认识 LoRA 的权重 {0}：请用 PyTorch 绘制。",
+    ),
+    Phrase(
+        "No profile of {0} takes {1} rows: the nearest that one takes is {2}.",
+        "{0} 没有可容纳 {1} 行的配置：最接近的是 {2} 行。",
+    ),
+    Phrase(
+        "TensorRT cannot read the plan {0} on this card.", "TensorRT 无法在此显卡上读取方案 {0}。"
+    ),
+    Phrase("TensorRT lacks {0} for {1}.", "TensorRT 缺少 {1} 的 {0}。"),
+    Phrase("TensorRT also wants {0} for {1}.", "TensorRT 还需要 {1} 的 {0}。"),
+    Phrase("TensorRT could not run {0}: see the log.", "TensorRT 未能运行 {0}：请查看日志。"),
+    Phrase("TensorRT could not change the weights of {0}.", "TensorRT 未能更换 {0} 的权重。"),
+    Phrase("TensorRT refuses profile {0} of {1}.", "TensorRT 拒绝 {1} 的配置 {0}。"),
+    Phrase("The weight {0} does not fit the plan {1}.", "权重 {0} 不适合方案 {1}。"),
+    Phrase("TensorRT refuses the weight {0} of {1}.", "TensorRT 拒绝 {1} 的权重 {0}。"),
+    Phrase("TensorRT refuses the memory of {0} in {1}.", "TensorRT 拒绝 {1} 中 {0} 的内存。"),
+    Phrase("TensorRT refuses {0} of {1} in {2}.", "TensorRT 拒绝 {2} 中 {1} 的 {0}。"),
     # ControlNets and LoRAs
     Phrase("The model has no ControlNet for {0} images.", "模型没有 {0} 图的 ControlNet。"),
     Phrase(

@@ -63,6 +63,11 @@ REFUSALS = (
         "The first account must be an admin: add --role admin.",
         "第一个账户必须是管理员：请加上 --role admin。",
     ),
+    Phrase("The studio has no accounts: add one first.", "工作室没有账户：请先添加。"),
+    Phrase(
+        "Say for how many days the key is good: a whole number.", "请填写密钥的有效天数：整数。"
+    ),
+    Phrase("This tab is not known here: load the page again.", "此标签页已失效：请重新载入页面。"),
     Phrase("{0} is no day: write it as 2026-11-24.", "{0} 不是日期：请写作 2026-11-24。"),
     Phrase(
         "The audit is handed out as audit.csv or audit.json.",

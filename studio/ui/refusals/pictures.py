@@ -134,6 +134,10 @@ REFUSALS = (
         "已来不及撤销：决定已经生效。",
     ),
     Phrase("There is no such case.", "没有这个案件。"),
+    Phrase(
+        "This picture is your own: another reviewer judges it.",
+        "这是您自己的图片：由其他审核员判断。",
+    ),
     Phrase("This case is decided already: take the next one.", "该案件已有决定：请领取下一个。"),
     Phrase(
         "This case is not yours any more: take the next one.",
