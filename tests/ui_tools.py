@@ -12,7 +12,7 @@ from studio.application import Studio
 from studio.person import LOCAL_PERSON, Person
 from studio.ui import create
 from studio.ui.live import BUSY_SECONDS
-from studio.ui.live_panel import LivePanel, Visit
+from studio.ui.live_panel import LivePanel, TabEvent
 from studio.ui.snapshot import Chosen
 from studio.ui.speech import Say
 
@@ -55,8 +55,8 @@ def visit(
     *,
     person: Person = LOCAL_PERSON,
     **tab: Any,
-) -> Visit:
+) -> TabEvent:
     """An event of a tab; `chosen` and `seen` are what it remembers, where `values` do not say."""
     known = {panel.chosen: Chosen(), panel.seen: {}} | (values or {})
     known |= {getattr(panel, name): value for name, value in tab.items()}
-    return Visit(panel=panel, studio=studio, person=person, say=Say(), values=known)
+    return TabEvent(panel=panel, studio=studio, person=person, say=Say(), values=known)

@@ -1,6 +1,6 @@
 """What is done in the Create area: Generate, the buttons of the cards, sketches and drafts.
 
-Plain functions of a `Visit`; `data` is what a button sends, comes from the browser and may be
+Plain functions of a `TabEvent`; `data` is what a button sends, comes from the browser and may be
 anything.
 """
 
@@ -15,7 +15,7 @@ from studio.person import Role
 from studio.ui.create_form import edit_again, follow_form, reuse_seed
 from studio.ui.draft_view import Drafted, begin_draft, overlaid, with_seed
 from studio.ui.live import refresh
-from studio.ui.live_panel import Updates, Visit
+from studio.ui.live_panel import TabEvent, Updates
 from studio.ui.progress import act
 from studio.ui.prompt import render_message
 from studio.ui.sketch_pad import why_not
@@ -24,23 +24,23 @@ from studio.ui.told import refusing
 from studio.variants import variants_of
 
 
-def press_generate(visit: Visit) -> Updates:
+def press_generate(event: TabEvent) -> Updates:
     """Queue what the form holds and show it; or say why not, the form left as it is."""
-    panel, message = visit.panel, ""
-    updates: Updates = {panel.chosen: visit.chosen}
+    panel, message = event.panel, ""
+    updates: Updates = {panel.chosen: event.chosen}
     try:
-        updates |= _generate(visit)
+        updates |= _generate(event)
     except StudioError as error:
-        message = render_message(error, visit.say)
+        message = render_message(error, event.say)
     updates[panel.brief.message] = message
-    return updates | refresh(visit.having({panel.chosen: updates[panel.chosen]}))
+    return updates | refresh(event.having({panel.chosen: updates[panel.chosen]}))
 
 
-def _generate(visit: Visit) -> Updates:
-    visit.person.require(Role.MERCHANDISER)
-    panel, studio, owner, drafted = visit.panel, visit.studio, visit.person.name, visit.drafted
-    brief = with_seed(visit.brief, drafted)
-    choices = panel.form.choices(visit.values)
+def _generate(event: TabEvent) -> Updates:
+    event.person.require(Role.MERCHANDISER)
+    panel, studio, owner, drafted = event.panel, event.studio, event.person.name, event.drafted
+    brief = with_seed(event.brief, drafted)
+    choices = panel.form.choices(event.values)
     studio.drafts.stop(owner)
     if choices.num_variants > 1:
         chosen = Chosen(group_id=studio.groups.submit(variants_of(brief, choices), owner))
@@ -52,7 +52,7 @@ def _generate(visit: Visit) -> Updates:
     return updates
 
 
-def press_button(visit: Visit, data: Any) -> Updates:
+def press_button(event: TabEvent, data: Any) -> Updates:
     """Carry out a button inside a panel.
 
     Raises:
@@ -62,42 +62,42 @@ def press_button(visit: Visit, data: Any) -> Updates:
     verb, job_id = str(sent.get("act", "")), str(sent.get("id", ""))
     index = sent["index"] if isinstance(sent.get("index"), int) else 0
     fill = {"reuse-seed": reuse_seed, "edit-brief": edit_again}.get(verb)
-    with refusing(visit.say):
+    with refusing(event.say):
         if fill is not None:
-            return fill(visit, visit.studio.job(job_id, visit.person.name), index)
-        chosen = act(visit.studio, verb, job_id, index, visit.chosen, person=visit.person)
-    updates = {visit.panel.chosen: chosen, visit.panel.draft.view: ""}
-    return updates | refresh(visit.having(updates))
+            return fill(event, event.studio.job(job_id, event.person.name), index)
+        chosen = act(event.studio, verb, job_id, index, event.chosen, person=event.person)
+    updates = {event.panel.chosen: chosen, event.panel.draft.view: ""}
+    return updates | refresh(event.having(updates))
 
 
-def take_sketch(visit: Visit, data: Any) -> Updates:
+def take_sketch(event: TabEvent, data: Any) -> Updates:
     """A sketch was handed over: the first one is followed at once, an emptied canvas no more.
 
     A draft is begun where drafts are wanted.
     """
-    form = visit.panel.form
+    form = event.panel.form
     digest = str(data.get("id", "")) if isinstance(data, dict) else ""
-    was_empty = not visit.digest
+    was_empty = not event.digest
     updates: Updates = {form.digest: digest}
-    if was_empty and digest and not why_not(visit.studio):
+    if was_empty and digest and not why_not(event.studio):
         updates[form.follows] = True
     elif not was_empty and not digest:
         updates[form.follows] = False
-    visit = visit.having(updates)
-    updates |= follow_form(visit)
-    if visit.values.get(form.live) is True:
-        updates |= take_draft(visit, {})
+    event = event.having(updates)
+    updates |= follow_form(event)
+    if event.values.get(form.live) is True:
+        updates |= take_draft(event, {})
     return updates
 
 
-def take_draft(visit: Visit, data: Any) -> Updates:
+def take_draft(event: TabEvent, data: Any) -> Updates:
     """The form rests: begin a draft of it, unless it is the one on show."""
-    if not visit.person.has(Role.MERCHANDISER):
+    if not event.person.has(Role.MERCHANDISER):
         return {}
-    drafted = visit.drafted or Drafted()
+    drafted = event.drafted or Drafted()
     if isinstance(data, dict) and data.get("act") == "another-draft":
         drafted = Drafted()
-    brief = overlaid(visit.brief, data)
-    drafted, view = begin_draft(visit.studio, brief, drafted, visit.person.name, visit.say)
-    updates: Updates = {visit.panel.draft.drafted: drafted}
-    return updates if view is None else updates | {visit.panel.draft.view: view}
+    brief = overlaid(event.brief, data)
+    drafted, view = begin_draft(event.studio, brief, drafted, event.person.name, event.say)
+    updates: Updates = {event.panel.draft.drafted: drafted}
+    return updates if view is None else updates | {event.panel.draft.view: view}

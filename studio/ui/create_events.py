@@ -12,7 +12,7 @@ from studio.ui.area import Frame
 from studio.ui.create_acts import press_button, press_generate, take_draft, take_sketch
 from studio.ui.create_form import follow_form, open_page, speak_anew
 from studio.ui.live import refresh
-from studio.ui.live_panel import LivePanel, Updates, Visit
+from studio.ui.live_panel import LivePanel, TabEvent, Updates
 from studio.ui.speech import say_for
 from studio.who import person_of
 
@@ -29,30 +29,30 @@ def bind_live(panel: LivePanel, studio: Studio, frame: Frame) -> None:
     # Past the queue: none of these takes long.
     at_once = quiet | {"queue": False}
 
-    def visit_of(values: dict[Any, Any], request: gr.Request) -> Visit:
+    def event_of(values: dict[Any, Any], request: gr.Request) -> TabEvent:
         person, say = person_of(request), say_for(request)
-        return Visit(panel=panel, studio=studio, person=person, say=say, values=values)
+        return TabEvent(panel=panel, studio=studio, person=person, say=say, values=values)
 
-    def on(act: Callable[[Visit], Updates]) -> Callable[..., Any]:
+    def on(act: Callable[[TabEvent], Updates]) -> Callable[..., Any]:
         """`act` as a handler of gradio's."""
 
         def handle(values: dict[Any, Any], request: gr.Request) -> Any:
-            return act(visit_of(values, request)) or gr.skip()
+            return act(event_of(values, request)) or gr.skip()
 
         return handle
 
-    def on_press(act: Callable[[Visit, Any], Updates]) -> Callable[..., Any]:
+    def on_press(act: Callable[[TabEvent, Any], Updates]) -> Callable[..., Any]:
         """The same for one that is told which button it was."""
 
         def handle(values: dict[Any, Any], event: gr.EventData, request: gr.Request) -> Any:
-            return act(visit_of(values, request), event._data) or gr.skip()
+            return act(event_of(values, request), event._data) or gr.skip()
 
         return handle
 
     frame.page.load(on(open_page), inputs={panel.brief.saved}, outputs=every, **at_once)
     frame.on_speak(on(speak_anew), inputs=form | tab, outputs=every, **at_once)
     panel.timer.tick(
-        on(lambda visit: refresh(visit, with_form=True)),
+        on(lambda event: refresh(event, with_form=True)),
         inputs=form | tab,
         outputs=[panel.brief.prompt, panel.sketch.facts, *panel.outputs],
         **at_once,

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from studio.engine.manager import State
-from studio.ui.live_panel import Updates, Visit
+from studio.ui.live_panel import TabEvent, Updates
 from studio.ui.prompt import render_prompt
 from studio.ui.sketch_pad import render_facts
 from studio.ui.snapshot import look
@@ -22,21 +22,21 @@ BUSY_SECONDS = 0.4
 IDLE_SECONDS = 2.0
 
 
-def refresh(visit: Visit, *, with_form: bool = False) -> Updates:
+def refresh(event: TabEvent, *, with_form: bool = False) -> Updates:
     """What must change on the tab; empty when nothing does.
 
     `with_form`: its prompt is drawn again once its tokens can be counted, and the facts of its
     sketch once it is known what the model follows.
     """
-    panel, studio, say = visit.panel, visit.studio, visit.say
-    snapshot = look(studio, visit.chosen, visit.person.name, say)
+    panel, studio, say = event.panel, event.studio, event.say
+    snapshot = look(studio, event.chosen, event.person.name, say)
     updates: Updates = {}
     now: dict[str, str] = {}
 
     def show(component: Any, content: str, update: Any) -> None:
         key = str(component.elem_id or "timer")
         now[key] = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-        if visit.seen.get(key) != now[key]:
+        if event.seen.get(key) != now[key]:
             updates[component] = update
 
     for component, render in panel.renderers.items():
@@ -49,11 +49,11 @@ def refresh(visit: Visit, *, with_form: bool = False) -> Updates:
     pace = BUSY_SECONDS if snapshot.is_busy else IDLE_SECONDS
     show(panel.timer, str(pace), gr.Timer(pace))
     if with_form:
-        brief = visit.brief
+        brief = event.brief
         is_counted = f"{studio.health.is_ready} {say.language}"
         show(panel.brief.prompt, is_counted, render_prompt(studio, brief, say))
-        facts = render_facts(studio, brief, say, digest=visit.digest)
+        facts = render_facts(studio, brief, say, digest=event.digest)
         show(panel.sketch.facts, f"{is_counted} {studio.control_kinds}", facts)
     if updates:
-        updates[panel.seen] = {**visit.seen, **now}
+        updates[panel.seen] = {**event.seen, **now}
     return updates

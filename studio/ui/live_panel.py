@@ -1,4 +1,4 @@
-"""`LivePanel`: the panels of the Create area as one, and `Visit`: one event there.
+"""`LivePanel`: the panels of the Create area as one, and `TabEvent`: one event there.
 
 What a tab last showed, and which picture it has in front of it, is that tab's own state and may be
 lost without harm: everything is then drawn once more.
@@ -73,7 +73,7 @@ class LivePanel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Visit:
+class TabEvent:
     """One event of a tab: who caused it, in which language, and the `values` that came along.
 
     They come from a browser and may be anything.
@@ -111,7 +111,7 @@ class Visit:
         drafted = self.values.get(self.panel.draft.drafted)
         return drafted if isinstance(drafted, Drafted) else None
 
-    def having(self, values: Mapping[Any, Any]) -> Visit:
+    def having(self, values: Mapping[Any, Any]) -> TabEvent:
         """The same with other values in the places of `values`."""
         return dataclasses.replace(self, values={**self.values, **values})
 
