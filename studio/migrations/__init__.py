@@ -23,9 +23,10 @@ from studio.migrations.queue import (
     m0004_terms,
     m0043_jobs_by_class,
     m0060_drafts_and_groups,
+    m0031_examples,
 )
 from studio.migrations.reviews import m0020_reviews
-from studio.migrations.shelf import m0030_shelf
+from studio.migrations.shelf import m0030_shelf, m0031_examples
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m0001_jobs,

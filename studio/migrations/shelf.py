@@ -89,3 +89,13 @@ _SHELF = (
     INSERT INTO shelf (number, owner, release) SELECT number, owner, release FROM images
     """,
 )
+
+
+def m0031_examples(db: Database) -> None:
+    """Which jobs nobody asked for: those of the examples that a new gallery begins with.
+
+    The indices hold the examples alone, so that lists and counts leave them out at no cost.
+    """
+    db.table("jobs").add_column("is_example", int, not_null_default=0)
+    db.execute("CREATE INDEX idx_jobs_examples ON jobs (status) WHERE is_example")
+    db.execute("CREATE INDEX idx_shelf_examples ON shelf (number, release) WHERE is_example")
