@@ -23,7 +23,6 @@ from studio.migrations.queue import (
     m0004_terms,
     m0043_jobs_by_class,
     m0060_drafts_and_groups,
-    m0031_examples,
 )
 from studio.migrations.reviews import m0020_reviews
 from studio.migrations.shelf import m0030_shelf, m0031_examples
@@ -44,6 +43,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m0030_shelf,
     m0043_jobs_by_class,
     m0044_key_parents,
+    m0031_examples,
 )
 
 
