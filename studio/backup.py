@@ -2,7 +2,7 @@
 
     DIR/vitrine-2026-11-24T193000/manifest.json     every file with its size and SHA-256
                                  /studio.db         one state of the database
-                                 /pictures/, …      everything else in the folder
+                                 /pictures/, …      everything else but thumbnails and logs
 
 Files that stand in the backup before, byte for byte, are linked rather than copied: pictures never
 change. A backup is whole or not there: it is made under another name, and renamed when every file
@@ -26,6 +26,7 @@ from studio import __version__
 from studio.data_folder import LOCK_NAME, PART, FolderLock, storage_error, sync_folder, write_whole
 from studio.errors import BadDataFolder, BadInput, Conflict
 from studio.migrations import STEPS
+from studio.pictures import THUMBS_FOLDER
 from studio.store import DATABASE_NAME
 
 MANIFEST = "manifest.json"
@@ -34,7 +35,7 @@ MAX_TRIES = 3
 """Pictures are moved and deleted while a backup is made: then it looks again."""
 
 _FORMAT = 1
-_NOT_KEPT = ("logs",)
+_NOT_KEPT = ("logs", THUMBS_FOLDER)  # thumbnails are made again where they are missing
 _BLOCK = 2**20
 
 

@@ -224,6 +224,9 @@ TOGETHER = (
 )
 """Causes that do not stand in each other's way are provoked at once, to save time."""
 
+FORGOTTEN = frozenset({"VitrineErrorRate", "VitrineOutOfMemory", "VitrineEngineRestarts"})
+"""A rate over a few seconds forgets what happened once: it happens until it was seen."""
+
 
 @pytest.mark.parametrize("names", TOGETHER, ids=lambda names: names[0].removeprefix("Vitrine"))
 def test_alerts_fire_for_their_cause_and_clear_without_it(
@@ -240,6 +243,9 @@ def test_alerts_fire_for_their_cause_and_clear_without_it(
 
     def have_fired() -> bool:
         seen.update(shop.prometheus.firing())
+        for name, _ in sorted(wanted - seen):
+            if name in FORGOTTEN:
+                CAUSES[name][0](shop)
         return wanted <= seen
 
     shop.prometheus.wait_for(have_fired, f"not all of {names} fire")
