@@ -578,7 +578,7 @@ def _loader(config: Config, family: str) -> LoadModel:
         return load_model(
             config.model,
             precision=precision,
-            device=chosen_device(config.device),
+            device=chosen_device(config.device, config.backend),
             report=report,
             controlnets=controlnets,
             loras=loras,

@@ -65,9 +65,11 @@ class Exchange:
         """To one of the host's addresses, judged a moment before: see `public_network`."""
         error: Exception = httpcore.ConnectError(f"{host} has no address")
         inner = httpcore.SyncBackend()
-        for address in public_addresses(host, port, self._allowed_hosts, find=self._find):
+        addresses = public_addresses(host, port, self._allowed_hosts, find=self._find)
+        for number, address in enumerate(addresses):
             try:
-                left = self.seconds_left(httpcore.ConnectTimeout)
+                # A dead address must leave time for those after it.
+                left = self.seconds_left(httpcore.ConnectTimeout) / (len(addresses) - number)
                 return _Stream(inner.connect_tcp(address, port, left, **options), self)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as met:
                 error = met

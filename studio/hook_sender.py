@@ -41,6 +41,7 @@ MAX_OF_AN_OWNER = 2
 """Messages under way at a time, of everybody and of one person."""
 
 _LOOK_SECONDS = 1.0
+_PAUSE_SECONDS = 30.0
 _SWEEP_SECONDS = 3_600.0
 _GONE = 410
 
@@ -130,6 +131,8 @@ class HookSender:
         except Exception as error:  # what became of it could not be written down
             if not self._closed.is_set():
                 log.error("a message of a webhook is left as it was", exc_info=error)
+                # It is due still: sent again at once it would flood the receiver.
+                self._closed.wait(_PAUSE_SECONDS)
         finally:
             with self._lock:
                 self._under_way.pop(delivery.hook_id, None)

@@ -182,10 +182,12 @@ class QueueRows(Tables):
         return self._read(lambda db: num_queued(db, owner))
 
     def num_active(self, owner: str | None = None) -> int:
-        """How many jobs wait or run; of one owner, without drafts."""
+        """How many jobs wait or run, of everybody whose work does not rest; of one owner, without
+        drafts.
+        """
         sql = "SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running')"
         if owner is None:
-            return self._read(lambda db: count(db, sql))
+            return self._read(lambda db: count(db, f"{sql} AND owner NOT IN ({DISABLED})"))
         return self._read(lambda db: count(db, f"{sql} AND owner = ? AND NOT is_draft", owner))
 
     def num_ahead(self, job_id: str) -> int:

@@ -37,8 +37,11 @@ class Sketches:
         self._folder = data_dir.absolute() / _FOLDER
         self._max_kept = max_kept
 
-    def keep(self, owner: str, pixels: Pixels) -> str:
+    def keep(self, owner: str, pixels: Pixels, *, is_durable: bool = False) -> str:
         """Keep a picture `[height, width, 3]`; its digest, which names it.
+
+        Somebody waits for the draft of a stroke, and the canvas has it too; what comes without a
+        canvas must be durable, to outlive a loss of power.
 
         Raises:
             StorageFull, BadDataFolder: it cannot be written.
@@ -46,7 +49,7 @@ class Sketches:
         digest = digest_of(pixels)
         path = self.path(owner, digest)
         try:
-            if path.exists():
+            if path.exists() and not is_durable:
                 os.utime(path)
                 return digest
             if not path.parent.is_dir():
@@ -54,8 +57,7 @@ class Sketches:
                 sync_folder(self._folder.parent)
             buffer = io.BytesIO()
             Image.fromarray(pixels, "RGB").save(buffer, format="PNG", compress_level=1)
-            # Somebody waits for the draft of this stroke, and the canvas has it too.
-            write_whole(path, buffer.getvalue(), is_durable=False)
+            write_whole(path, buffer.getvalue(), is_durable=is_durable)
             self._forget_oldest(path.parent)
         except OSError as error:
             raise storage_error(error, self._folder.parent) from error

@@ -29,9 +29,10 @@ _KINDS = {JobStatus.SUCCEEDED: "finished"}
 
 
 def num_queued(db: Database, owner: str | None = None) -> int:
-    """How many jobs wait, of everybody or of one owner."""
+    """How many jobs wait, of everybody whose work does not rest, or of one owner."""
     if owner is None:
-        return count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued'")
+        sql = f"SELECT COUNT(*) FROM jobs WHERE status = 'queued' AND owner NOT IN ({DISABLED})"
+        return count(db, sql)
     return count(db, "SELECT COUNT(*) FROM jobs WHERE status = 'queued' AND owner = ?", owner)
 
 

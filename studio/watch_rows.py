@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlite_utils import Database
 
-from studio.statements import count
+from studio.statements import DISABLED, count
 from studio.tables import Tables
 
 
@@ -67,7 +67,8 @@ class WatchRows(Tables):
                 queued_since=first(
                     db,
                     "SELECT MAX(at) FROM events WHERE kind = 'queued' AND job_id = (SELECT id FROM"
-                    " jobs WHERE status = 'queued' ORDER BY position LIMIT 1)",
+                    f" jobs WHERE status = 'queued' AND owner NOT IN ({DISABLED})"
+                    " ORDER BY position LIMIT 1)",
                 ),
                 review_since=first(
                     db,

@@ -45,6 +45,7 @@ def test_the_work_of_somebody_who_is_disabled_rests_and_goes_on_afterwards(
     assert other.job.status is JobStatus.SUCCEEDED
     assert studio.images("bob") == before
     assert not studio.jobs("bob", statuses=of_bob)
+    assert studio.num_active() == 0  # what rests is in nobody's way
     people.set_enabled("bob", True, by=ada)
     done = studio.wait(job.id, 2 * WAIT_SECONDS).job
     assert (done.status, done.attempts) == (JobStatus.SUCCEEDED, 1)

@@ -282,7 +282,7 @@ class Batches:
             content = sketches.get(name)
             if content is None:
                 raise BadInput(f"The sketch {name[:60]!r} was not sent along: add the file.")
-            return self._studio.sketches.keep(owner, read_picture(content))
+            return self._studio.sketches.keep(owner, read_picture(content), is_durable=True)
 
         return find
 

@@ -45,15 +45,16 @@ def cuda_state() -> dict[str, Any]:
     }
 
 
-def chosen_device(name: str) -> str:
-    """The torch device for a setting: "auto" is the first card torch can use, else the processor.
+def chosen_device(name: str, backend: str = "auto") -> str:
+    """The torch device for a setting: "auto" is the first card torch can use, else the processor,
+    which OpenVINO always takes.
 
     Raises:
         BadConfig: a card is asked for, and torch can use none, or not that one.
     """
     import torch
 
-    if name == "cpu":
+    if name == "cpu" or (name == "auto" and backend == "openvino"):
         return "cpu"
     num_cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
