@@ -141,8 +141,9 @@ def browser() -> Iterator[Browser]:
     if executable is None:
         reason = "chromium is missing: run scripts/install_debian_packages.sh"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * WAIT_SECONDS)  # of a machine that does other things too
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from studio.errors import BadModel
 from studio.job import JobStatus
-from tests.conftest import NewPage, OpenStudio, Serve, Served
+from tests.conftest import WAIT_SECONDS, NewPage, OpenStudio, Serve, Served
 
 STEP_SECONDS = 0.12
 
@@ -106,6 +106,7 @@ def test_three_ways_to_stop_by_keyboard(
     open_studio: OpenStudio, serve: Serve, new_page: NewPage
 ) -> None:
     slow = serve(open_studio(step_seconds=0.4))  # a picture must outlast the look at the page
+    slow.studio.wait_until_ready(WAIT_SECONDS)
     page = new_page(slow.address)
     write(page, "num_images", "4")
     page.click("#generate")
