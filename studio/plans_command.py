@@ -18,7 +18,6 @@ from studio.errors import BadInput
 if TYPE_CHECKING:
     from studio.engine.plans import PlanCache
 
-MAX_ROWS = 32
 GIGABYTE = 1e9
 
 
@@ -55,9 +54,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="pictures of this height and width; may be given several times (all of the model's)",
     )
     build.add_argument("--precision", metavar="P", default="float16", help="or bfloat16 (float16)")
-    build.add_argument(
-        "--max-rows", metavar="N", type=int, default=MAX_ROWS, help=f"of a pass ({MAX_ROWS})"
-    )
     build.add_argument("--data-dir", metavar="DIR", help="where models' names are, as for serve")
     build.set_defaults(run=_build)
     shown = commands.add_parser(
@@ -67,7 +63,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     pruned = commands.add_parser(
         "prune",
         help="remove the plans used longest ago",
-        description="Remove the plans and graphs used longest ago, until the rest fits.",
+        description="Remove the plans and graphs used longest ago, until the rest fits. No studio "
+        "may be running: it reads some of them only when they are needed.",
     )
     pruned.add_argument("--max-gb", metavar="N", type=float, default=0.0, help="what may stay (0)")
     pruned.set_defaults(run=_prune)
@@ -76,15 +73,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _build(options: argparse.Namespace) -> None:
     from studio.engine.layout import check_folder, folder_digest
     from studio.engine.plan_process import Sources
-    from studio.engine.tensorrt_builder import profiles_up_to
     from studio.engine.tensorrt_library import target_elsewhere, target_here
     from studio.engine.tensorrt_plans import PRECISIONS, build_all, plan_for
     from studio.model_choice import additions, configured
 
     if options.precision not in PRECISIONS:
         raise BadInput(f"TensorRT computes in {' or '.join(PRECISIONS)}: give one as --precision.")
-    if not 1 <= options.max_rows <= MAX_ROWS:
-        raise BadInput(f"--max-rows must be from 1 to {MAX_ROWS}.")
     config = configured(model=options.model, data_dir=options.data_dir)
     card = check_folder(config.model)
     controlnets, _ = additions(config, card.family)
@@ -101,7 +95,6 @@ def _build(options: argparse.Namespace) -> None:
                 target=target,
                 precision=options.precision,
                 controlnets=controlnets,
-                profiles=profiles_up_to(options.max_rows),
             )
             for size in sizes
         ]

@@ -23,15 +23,6 @@ MIN_PERCENT = 5
 """Of progress, between two reports."""
 
 
-def profiles_up_to(max_rows: int) -> tuple[Profile, ...]:
-    """The profiles for 1 to `max_rows` rows, the last cut short: fewer cost less to build."""
-    return tuple(
-        (low, min(best, max_rows), min(high, max_rows))
-        for low, best, high in PROFILES
-        if low <= max_rows
-    )
-
-
 def build(
     graph: Path,
     target: Target,
