@@ -2,7 +2,8 @@
 
 A picture has its place on the shelf from the moment it has a row: triggers of the database see to
 that, and keep what can be searched. Searching is for any part of a word, so that "tea" finds a
-teapot and 马克 a 马克杯; words too short for the index are looked for one row after another.
+teapot and 马克 a 马克杯; words too short for the index are looked for one row after another. A
+picture's id is found by its beginning alone: any short number stands in some id by chance.
 
 This file knows rows. What a word is called in the other language is the gallery's to know.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +28,8 @@ from studio.verdict import Release
 
 MIN_INDEXED_CHARS = 3
 """The index knows every three characters in a row; shorter words it cannot find."""
+
+_START_OF_ID = re.compile(r"[0-9a-f]{6,}")
 
 Word = tuple[str, ...]
 """One thing that is searched for, by all its names."""
@@ -175,7 +179,8 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
 
 
 def _found(word: Word) -> tuple[str, list[Any]]:
-    """The condition that one of the word's names stands somewhere in what can be searched."""
+    """The condition that one of the word's names stands somewhere in what can be searched, or that
+    the picture's id begins with it."""
     conditions, values = [], []
     for name in word:
         if len(name) >= MIN_INDEXED_CHARS:
@@ -188,4 +193,8 @@ def _found(word: Word) -> tuple[str, list[Any]]:
             values += [f"%{escaped}%"] * 2
     # MATCH and OR do not mix in one query of the index: one query for each name.
     queries = [f"SELECT rowid FROM shelf_words WHERE {condition}" for condition in conditions]
+    for name in word:
+        if _START_OF_ID.fullmatch(start := name.casefold()):
+            queries.append("SELECT number FROM images WHERE id >= ? AND id < ?")
+            values += [start, start + "g"]  # what begins so sorts before the letter after "f"
     return f"number IN ({' UNION '.join(queries)})", values

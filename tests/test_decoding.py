@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from studio.engine.decoder import BesideDecoder, Decoder, Decoding
-from studio.engine.engine import Engine
+from studio.engine.engine import MAX_IN_HAND, Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.model import Model
 from studio.engine.transfer import Arrival, OneAhead, send
@@ -23,8 +23,10 @@ class SlowDecoder:
 
     def __init__(self, decoder: Decoder, num_looks: int) -> None:
         self._decoder, self._num_looks = decoder, num_looks
+        self.num_begun = 0
 
     def begin(self, latents: torch.Tensor) -> Decoding:
+        self.num_begun += 1
         return _Slow(self._decoder.decode(latents), self._num_looks)
 
     def decode(self, latents: torch.Tensor) -> Pixels:
@@ -62,6 +64,21 @@ def test_steps_go_on_while_a_picture_is_decoded() -> None:
     between = [e for e in events[first_done:finished] if isinstance(e, Stepped)]
     assert sum(e.job_id == "second" for e in between) >= 2
     assert sum(isinstance(e, Finished) for e in events) == 2
+
+
+def test_pictures_are_decoded_side_by_side_but_only_so_many() -> None:
+    events: list[Event] = []
+    model = slow(10**9)
+    assert isinstance(model.decoder, SlowDecoder)
+    engine = Engine(model, emit=events.append, max_rows=8)
+    engine.submit("short", request(num_steps=1, num_images=MAX_IN_HAND + 2))
+    engine.submit("long", request(num_steps=30))
+    for _ in range(15):
+        engine.step()
+    assert model.decoder.num_begun == MAX_IN_HAND
+    assert not any(isinstance(e, PictureFinished) for e in events)
+    run_all(engine)
+    assert sum(isinstance(e, PictureFinished) for e in events) == MAX_IN_HAND + 3
 
 
 def test_the_last_picture_is_waited_for() -> None:

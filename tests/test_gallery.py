@@ -28,9 +28,7 @@ READER = Person(name=ME.name, roles=frozenset({Role.REVIEWER}))
 BRIEFS = [
     Brief(subject="mug", material="ceramic", color="red", scene="wooden table", seed=11),
     Brief(subject="马克杯", color="蓝色", seed=22),
-    Brief(
-        subject="teapot", material="glass", notes="100% recycled_glass", seed=90210733, num_images=2
-    ),
+    Brief(subject="teapot", material="glass", notes="100% recycled_glass", seed=33, num_images=2),
 ]
 
 
@@ -67,7 +65,7 @@ def found(studio: Studio, **look: object) -> list[str]:
         ("100%", [2, 3]),
         ("d_g", [2, 3]),
         ("_", [2, 3]),
-        ("90210733", [2]),  # longer than what an id could hold by chance
+        ("33", [2]),
         ("64x64", [0, 1, 2, 3]),
         ('" OR "', []),
         ("mug*", []),
@@ -82,6 +80,14 @@ def test_a_search_finds_any_part_of_any_field_in_either_language(
 
 def test_every_picture_can_be_found_by_its_id(studio: Studio, ids: list[str]) -> None:
     assert found(studio, text=ids[2]) == [ids[2]]
+    assert found(studio, text=f" {ids[2].upper()} ") == [ids[2]]
+
+
+def test_the_beginning_of_an_id_is_enough_but_its_middle_is_not(
+    studio: Studio, ids: list[str]
+) -> None:
+    assert ids[2] in found(studio, text=ids[2][:6])
+    assert ids[2] not in found(studio, text=ids[2][3:11])
 
 
 def test_pages_follow_each_other_while_new_pictures_arrive(studio: Studio, ids: list[str]) -> None:
@@ -107,7 +113,7 @@ def test_pictures_are_starred_collected_and_labelled(studio: Studio, ids: list[s
     assert gallery.skus(ME) == [("MUG-017", 2)]
     assert found(studio, collection="Spring 2027", sku="MUG-017") == [ids[2]]
     assert found(studio, text="spring") == ids[:3]
-    assert found(studio, text="-017") == ids[2:]
+    assert found(studio, text="017") == ids[2:]
     gallery.move(ME, ids, "")
     assert gallery.collections(ME) == []
     assert found(studio, text="spring") == []

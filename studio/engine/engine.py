@@ -3,8 +3,9 @@
     waiting ─▶ denoising ─▶ decoding ─▶ done
          └────────┴─────────────┴──▶ failed, cancelled, skipped
 
-Samples join and leave at any step. Decoding is one picture a step, so it never holds denoising up
-for longer than that. One thread calls everything here; what happens is told through `emit`.
+Samples join and leave at any step. One picture a step begins to be decoded, so that it never holds
+denoising up for longer than that; where a card decodes beside the steps, several are in hand. One
+thread calls everything here; what happens is told through `emit`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ PREVIEW_INTERVAL_SECONDS = 0.25
 
 PACE_GAIN, MAX_PACE = 0.05, 10.0
 """How quickly the pace follows the last passes, and the most one pass may say."""
+
+MAX_IN_HAND = 4
+"""The most pictures that are decoded beside the steps at once: more would wait in the card."""
 
 UNHEARD = "The studio could not take the picture in: see the log, then retry."
 
@@ -99,7 +103,7 @@ class Engine:
             self.clock, load_control=load_control, on_out_of_memory=self._out_of_memory
         )
         self._to_decode: collections.deque[Sample] = collections.deque()
-        self._decoding: _InHand | None = None
+        self._in_hand: list[_InHand] = []
         self._flights: dict[str, Flight] = {}
         self._unheard: set[str] = set()
         self.adopt(model, times)
@@ -126,7 +130,7 @@ class Engine:
     @property
     def num_to_decode(self) -> int:
         """Pictures that are denoised and wait for their pixels."""
-        return len(self._to_decode) + (self._decoding is not None)
+        return len(self._to_decode) + len(self._in_hand)
 
     @property
     def outstanding(self) -> tuple[Submission, ...]:
@@ -242,7 +246,7 @@ class Engine:
                 del self._flights[flight.job_id]
 
     def step(self) -> None:
-        """One turn: one forward pass for one batch, then at most one picture decoded."""
+        """One turn: a forward pass for one batch; then a picture begins to be decoded."""
         began = time.perf_counter()
         self._turn()
         self.busy_seconds += time.perf_counter() - began
@@ -262,11 +266,9 @@ class Engine:
                     self._fail(sample, failures[sample.key])
                 else:
                     self._advance(sample, is_previewed=previewed.get(sample.job_id) is sample)
-        if self._decoding is None and self._to_decode:
+        if self._to_decode and len(self._in_hand) < MAX_IN_HAND:
             self._begin_decoding(self._to_decode.popleft())
-        # With nothing else to do it is waited for.
-        if self._decoding is not None and (batch is None or self._decoding.work.is_done):
-            self._finish_decoding(self._decoding)
+        self._finish_what_is_decoded(is_waiting=batch is None)
         for job_id in self._unheard & self._flights.keys():
             self.fail(job_id, UNHEARD)
         self._unheard.clear()
@@ -363,12 +365,17 @@ class Engine:
         except Exception as error:
             self._fail(sample, error)
         else:
-            self._decoding = _InHand(sample, work, began)
+            self._in_hand.append(_InHand(sample, work, began))
         self.at_work = frozenset()
+
+    def _finish_what_is_decoded(self, *, is_waiting: bool) -> None:
+        """Tell of the pictures that are done; the oldest is waited for with nothing else to do."""
+        while self._in_hand and (is_waiting or self._in_hand[0].work.is_done):
+            is_waiting = False
+            self._finish_decoding(self._in_hand.pop(0))
 
     def _finish_decoding(self, in_hand: _InHand) -> None:
         sample, began = in_hand.sample, in_hand.began
-        self._decoding = None
         try:
             pixels = in_hand.work.pixels()
         except Exception as error:
@@ -424,8 +431,7 @@ class Engine:
         self._scheduler.remove(sample)
         if sample in self._to_decode:
             self._to_decode.remove(sample)
-        if self._decoding is not None and self._decoding.sample is sample:
-            self._decoding = None
+        self._in_hand = [in_hand for in_hand in self._in_hand if in_hand.sample is not sample]
         self._runner.drop(sample)
 
     def _out_of_memory(self, batch: StepBatch, num_rows: int) -> None:

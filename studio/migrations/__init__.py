@@ -25,7 +25,7 @@ from studio.migrations.queue import (
     m0060_drafts_and_groups,
 )
 from studio.migrations.reviews import m0020_reviews
-from studio.migrations.shelf import m0030_shelf, m0031_examples
+from studio.migrations.shelf import m0030_shelf, m0031_examples, m0032_ids_apart
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m0001_jobs,
@@ -44,6 +44,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m0043_jobs_by_class,
     m0044_key_parents,
     m0031_examples,
+    m0032_ids_apart,
 )
 
 

@@ -99,3 +99,32 @@ def m0031_examples(db: Database) -> None:
     db.table("jobs").add_column("is_example", int, not_null_default=0)
     db.execute("CREATE INDEX idx_jobs_examples ON jobs (status) WHERE is_example")
     db.execute("CREATE INDEX idx_shelf_examples ON shelf (number, release) WHERE is_example")
+
+
+def m0032_ids_apart(db: Database) -> None:
+    """A picture's id is no longer among its words: a short number was found in it by chance."""
+    for statement in _IDS_APART:
+        db.execute(statement)
+
+
+_WORDS = """
+      INSERT INTO shelf_words (rowid, words, placed) SELECT images.number, printf(
+        '%s %s %s %s %s %s %d %dx%d %s %s %s',
+        json_extract(brief, '$.subject'), json_extract(brief, '$.material'),
+        json_extract(brief, '$.color'), json_extract(brief, '$.scene'),
+        json_extract(brief, '$.notes'), json_extract(request, '$.prompt'),
+        seed, width, height, model_name, backend, date(images.created_at, 'unixepoch')
+      ), shelf.collection || ' ' || shelf.sku
+      FROM shelf JOIN images ON images.number = shelf.number JOIN jobs ON jobs.id = images.job_id
+"""
+
+_IDS_APART = (
+    "DROP TRIGGER shelf_words_added",
+    f"""
+    CREATE TRIGGER shelf_words_added AFTER INSERT ON shelf BEGIN
+      {_WORDS} WHERE shelf.number = NEW.number;
+    END;
+    """,
+    "DELETE FROM shelf_words",
+    _WORDS,
+)
