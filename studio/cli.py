@@ -24,6 +24,7 @@ from studio import (
     moderation_command,
     plans_command,
     reproduce_command,
+    shrink_command,
     users_command,
 )
 from studio.brief import Brief
@@ -68,6 +69,7 @@ def build_parser(*, wants_bench: bool = True) -> argparse.ArgumentParser:
     models_command.add_parser(plain)
     plans_command.add_parser(plain)
     reproduce_command.add_parser(plain)
+    shrink_command.add_parsers(plain)
     evaluate_command.add_parser(plain)
     users_command.add_parser(plain)
     keys_command.add_parser(plain)

@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 from torch.overrides import TorchFunctionMode
 
+from studio.engine.quantized import keeps_dtype
 from studio.errors import BadModel
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -125,9 +126,12 @@ def load_module(
                 f"{file} does not fit its config.json: {saved_name} is {_shape(tensor)}, "
                 f"not {_shape(missing[name])}."
             )
+        missing_dtype = missing[name].dtype
         del missing[name]
         progress.add(tensor.nbytes)
         target = wanted if tensor.is_floating_point() else tensor.dtype
+        if keeps_dtype(module, name):
+            target = missing_dtype
         # A copy, as the tensor may be a view of the file, which somebody may change.
         _assign(module, name, tensor.to(target, copy=tensor.device.type == "cpu"))
     if missing:

@@ -38,6 +38,8 @@ from studio.engine.layout import (
 )
 from studio.engine.loading import load_module
 from studio.engine.lora import Adapters, check_lora
+from studio.engine.pruning import read_pruning, slim
+from studio.engine.quantized import make_quantized, read_quantization
 from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import BadModel
@@ -127,14 +129,26 @@ def load_model(
     transformers_logging.disable_progress_bar()
 
     def load(cls: type[Any], path: Path, label: str, precision: str = precision) -> Any:
-        return load_module(
-            lambda: _empty(cls, path),
+        pruned, quantization = read_pruning(path), read_quantization(path)
+
+        def make() -> torch.nn.Module:
+            module = _empty(cls, path)
+            if quantization is not None:  # its file has the shapes that are left
+                slim(module, pruned or {})
+                make_quantized(module, quantization)
+            return module
+
+        module = load_module(
+            make,
             weight_files(path),
             label=label,
             device=device,
             dtype=lambda module: _dtype(module, precision),
             report=report,
         )
+        if quantization is None and pruned is not None:
+            slim(module, pruned)
+        return module
 
     try:
         with concurrent.futures.ThreadPoolExecutor(1) as beside:

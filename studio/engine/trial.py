@@ -19,6 +19,7 @@ from studio.engine.export import export_model
 from studio.engine.model import Model, load_model
 from studio.engine.openvino_denoiser import OpenVinoDecoder, OpenVinoDenoiser, precisions
 from studio.engine.plans import Plan, PlanCache, PlanRejected
+from studio.engine.quantized import is_quantized
 from studio.engine.reference import (
     Reference,
     complaint,
@@ -30,6 +31,9 @@ from studio.engine.reference import (
 
 MAX_ERROR = 1e-3
 """Of float32: the largest difference of any row to torch's, both as vectors, relative (L2)."""
+
+MAX_QUANTIZED_ERROR = 0.05
+"""Of layers that round their inputs to a byte: what lies half way goes either way."""
 
 MAX_ERROR_FACTOR = 1.5
 """Of a lower precision: so much more than torch itself errs in it."""
@@ -121,10 +125,13 @@ def choose(
 
 def bounds_of(precision: str, model: Model, reference: Reference) -> dict[str, float]:
     """What may differ in `precision`, from what torch errs in it. `model` runs in it."""
+    lowest = {"rows": MAX_ERROR, "image": MAX_ERROR}
+    if model.modules and is_quantized(model.modules[0]):
+        lowest["rows"] = MAX_QUANTIZED_ERROR
     if precision == "float32":
-        return {"rows": MAX_ERROR, "image": MAX_ERROR}
+        return lowest
     found = errors(model.denoiser, torch_decoder(model), reference)
-    return {part: max(MAX_ERROR, MAX_ERROR_FACTOR * error) for part, error in found.items()}
+    return {part: max(lowest[part], MAX_ERROR_FACTOR * error) for part, error in found.items()}
 
 
 def race(denoisers: Mapping[str, Denoiser], rows: Rows) -> dict[str, dict[int, float]]:
