@@ -54,13 +54,17 @@ def linear(form: str) -> tuple[torch.nn.Linear, QuantizedLinear]:
     return plain, made
 
 
-@pytest.mark.parametrize(("form", "bound"), [("int8", 0.03), ("fp8", 0.06)])
+@torch.no_grad()
+@pytest.mark.parametrize(("form", "bound"), [("int8", 0.02), ("fp8", 0.05)])
 def test_a_layer_stays_close_to_what_it_was(form: str, bound: float) -> None:
+    # Rounding to three bits of mantissa is off by 2**-4 / sqrt(3) = 3.6 % at most in the mean
+    # square: 5.1 % for a product of two. INT8 is off by a step of 1/127 of the peak / sqrt(12).
     plain, made = linear(form)
     x = torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
-    assert distance(made(x), plain(x)) < bound
+    assert distance(made(x)[None], plain(x)[None]) < bound
 
 
+@torch.no_grad()
 def test_smoothing_is_undone_by_the_weights() -> None:
     plain, made = linear("int8")
     factors = torch.linspace(0.5, 2, 32)
