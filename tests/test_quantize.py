@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -23,8 +24,7 @@ from studio.engine.tensorrt_library import target_elsewhere
 from studio.errors import BadModel
 from studio.shrinking import Extent, quantize
 from tests.exported_models import exported
-from tests.test_pruning import pass_of
-from tests.test_tensorrt import following, rows
+from tests.test_tensorrt import rows
 from tests.tiny_models import HEIGHT, WIDTH
 
 EXTENT = Extent(num_pictures=1, num_steps=2, seed=4)
@@ -96,13 +96,17 @@ def test_the_weights_are_smaller_by_what_is_quantized(folder: Path) -> None:
     assert size(folder) < 0.5 * size(exported("sdxl").folder)
 
 
-def test_a_quantized_model_draws_nearly_what_it_did(model: Model) -> None:
+def test_a_quantized_model_says_that_it_is(model: Model) -> None:
     assert is_quantized(model.modules[0]) == "int8"
-    batch = following(rows(3), [1])
-    assert (
-        distance(model.denoiser.denoise(batch), pass_of(exported("sdxl").model.modules[0], batch))
-        < 0.1
-    )
+
+
+@pytest.mark.parametrize("form", ["int8", "fp8"])
+def test_a_trained_model_predicts_nearly_what_it_did(form: str, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    config = Config(data_dir=tmp_path / "data")
+    figures = quantize(config, form, out, dataclasses.replace(EXTENT, num_steps=3))
+    assert figures["pass_error_max"] < 0.05  # random weights, where nothing is learnt, lose more
+    assert figures["bytes"] < 0.3 * 2 * figures["bytes_before"]  # these are half precision
 
 
 def test_a_file_that_says_nothing_useful_is_refused(tmp_path: Path) -> None:
@@ -145,8 +149,11 @@ def test_a_runtime_computes_from_the_graph_what_torch_does(graph: Path, model: M
 def test_tensorrt_takes_the_graph(graph: Path) -> None:
     library = tensorrt_library.load("tensorrt_rtx")
     logger = library.Logger(library.Logger.ERROR)
-    parser = library.OnnxParser(library.Builder(logger).create_network(0), logger)
-    assert parser.parse_from_file(str(graph)), parser.get_error(0).desc()
+    builder = library.Builder(logger)
+    network = builder.create_network(0)  # each must outlive what is made of it
+    parser = library.OnnxParser(network, logger)
+    is_read = parser.parse_from_file(str(graph))
+    assert is_read, [parser.get_error(index).desc() for index in range(parser.num_errors)]
 
 
 @pytest.mark.parametrize("form", ["int8", "fp8"])
