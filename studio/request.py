@@ -44,6 +44,8 @@ class Request:
 
     `height` and `width` are pixels. Picture `index` of the job is drawn from `seed + index`, so any
     one of them can be drawn again alone. A `guidance_scale` of 1 or less means no guidance.
+    `crops_coords_top_left` is what the model is told of the corner (top, left) its picture was cut
+    from; a model with a quick way is asked for it by a corner of its own.
     """
 
     prompt: str
@@ -58,6 +60,7 @@ class Request:
     model: str = "draft"
     control: Control | None = None
     loras: tuple[Lora, ...] = ()
+    crops_coords_top_left: tuple[int, int] = (0, 0)
 
     @property
     def uses_guidance(self) -> bool:
@@ -78,6 +81,8 @@ class Request:
         for name in ("control", "loras"):
             if not values[name]:
                 del values[name]
+        if self.crops_coords_top_left == (0, 0):
+            del values["crops_coords_top_left"]
         return values
 
     @classmethod
@@ -87,6 +92,9 @@ class Request:
         if kept.get("control"):
             kept["control"] = Control(**_known(Control, kept["control"]))
         kept["loras"] = tuple(Lora(**_known(Lora, lora)) for lora in kept.get("loras", ()))
+        if "crops_coords_top_left" in kept:
+            top, left = kept["crops_coords_top_left"]
+            kept["crops_coords_top_left"] = (top, left)
         return cls(**kept)
 
     def digest(self) -> str:

@@ -84,11 +84,14 @@ def test_a_seed_draws_the_same_latents_joining_late_as_alone(
     torch.testing.assert_close(late, alone, atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (1024, 1024)])
 def test_our_loop_draws_what_the_diffusers_pipeline_draws(
-    model: Model, mug: Request, alone: torch.Tensor
+    model: Model, mug: Request, corner: tuple[int, int]
 ) -> None:
     from diffusers import StableDiffusionXLPipeline
 
+    mug = dataclasses.replace(mug, crops_coords_top_left=corner)
+    alone = draw(model, {"mug": (0, mug)})["mug", 0]
     pipeline = StableDiffusionXLPipeline.from_pretrained(
         draft_model_dir(), dtype=torch.float32, add_watermarker=False
     )
@@ -100,6 +103,7 @@ def test_our_loop_draws_what_the_diffusers_pipeline_draws(
         width=mug.width,
         num_inference_steps=mug.num_steps,
         guidance_scale=mug.guidance_scale,
+        crops_coords_top_left=corner,
         generator=torch.Generator("cpu").manual_seed(mug.seed),
         output_type="latent",
     ).images[0]

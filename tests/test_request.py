@@ -37,7 +37,11 @@ def test_a_request_and_its_digest_survive_json(request: Request) -> None:
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Request)])
 def test_every_field_changes_the_digest(field: str) -> None:
     value = getattr(REQUEST, field)
-    others = {"control": Control(image_digest="0" * 64), "loras": (Lora(name="linen"),)}
+    others = {
+        "control": Control(image_digest="0" * 64),
+        "loras": (Lora(name="linen"),),
+        "crops_coords_top_left": (0, 8),
+    }
     changed = others.get(field) or (value + "x" if isinstance(value, str) else value + 1)
     assert dataclasses.replace(REQUEST, **{field: changed}).digest() != REQUEST.digest()
 
@@ -74,6 +78,12 @@ def test_a_picture_can_be_asked_for_alone_by_its_seed(request: Request, index: i
 @pytest.mark.parametrize(("scale", "uses"), [(0.0, False), (1.0, False), (1.01, True), (5.0, True)])
 def test_guidance_is_used_above_one(scale: float, uses: bool) -> None:
     assert dataclasses.replace(REQUEST, guidance_scale=scale).uses_guidance is uses
+
+
+def test_a_corner_survives_the_way_through_json_and_can_be_hashed() -> None:
+    wanted = dataclasses.replace(REQUEST, crops_coords_top_left=(1024, 1024))
+    again = Request.from_dict(json.loads(json.dumps(wanted.to_dict())))
+    assert {again} == {wanted}
 
 
 def test_control_and_adapters_survive_the_way_through_json() -> None:

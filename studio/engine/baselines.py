@@ -65,6 +65,8 @@ class FieldPipeline:
                 return {}
 
             options["callback_on_step_end"] = callback
+        if first.crops_coords_top_left != (0, 0):  # of SDXL only
+            options["crops_coords_top_left"] = first.crops_coords_top_left
         output = self._pipeline(
             prompt=[request.prompt for request in requests],
             negative_prompt=[request.negative_prompt for request in requests],

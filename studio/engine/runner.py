@@ -88,12 +88,13 @@ class Runner:
         with self._clock.stage("text"):
             conditions = self._conditions(request, model)
         shape = model.latent_shape(request.height, request.width)
-        size = [request.height, request.width]
+        size = (request.height, request.width)
+        time_ids = torch.tensor([*size, *request.crops_coords_top_left, *size], dtype=torch.float32)
         self._states[sample.key] = State(
             model=model,
             latents=send(_initial_noise(shape, sample.seed, sampler or schedule), model.device),
             conditions=conditions,
-            time_ids=send(torch.tensor([*size, 0, 0, *size], dtype=torch.float32), model.device),
+            time_ids=send(time_ids, model.device),
             schedule=schedule,
             sampler=sampler,
             control_image=self._control_image(request, model),
