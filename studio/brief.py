@@ -31,6 +31,7 @@ class Brief:
     shot: str | None = None
     negative_presets: tuple[str, ...] = ()
     size: str | None = None
+    quality: str | None = None
     num_images: int | str = 1
     seed: int | str | None = None
     num_steps: int | str | None = None

@@ -156,6 +156,7 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--size", metavar="SIZE", help="such as square or amazon; left out, the model's own"
     )
+    parser.add_argument("--quality", metavar="ID", help="full or quick (full)")
     parser.add_argument("--seed", metavar="N", help="the same seed gives the same picture")
     parser.add_argument("--num-images", metavar="N", default="1", help="how many pictures (1)")
     parser.add_argument("--steps", metavar="N", help="denoising steps; left out, the model's own")
@@ -242,6 +243,7 @@ def _generate(options: argparse.Namespace) -> None:
         shot=options.shot,
         negative_presets=tuple(options.negative_preset),
         size=options.size,
+        quality=options.quality,
         num_images=options.num_images,
         seed=options.seed,
         num_steps=options.steps,

@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Sequence
 
 from studio.brief import Brief
 from studio.errors import BadBrief, UnknownPreset
-from studio.model_card import ModelCard
-from studio.presets import FIELDS, Presets
+from studio.model_card import ModelCard, Way
+from studio.presets import FIELDS, Named, Presets, QualityPreset
 from studio.request import MAX_SEED, Request
 
 MAX_FIELD_CHARS = 80
@@ -70,17 +71,20 @@ def compose(
     seed = _whole("seed", brief.seed, 0, MAX_SEED, "leave it empty for a random one")
     num_images = _whole("num_images", brief.num_images, 1, max_num_images)
     num_steps = _whole("num_steps", brief.num_steps, 1, card.max_num_steps)
+    way = _way(quality_preset(brief.quality, presets), card)
+    negative_prompt = _negative_prompt(brief.negative_presets, presets)
     return Request(
         prompt=_prompt(words, presets, _styles(brief, presets)),
-        negative_prompt=_negative_prompt(brief.negative_presets, presets),
+        negative_prompt=negative_prompt if way.keeps_out else "",
         height=height,
         width=width,
-        num_steps=card.default_num_steps if num_steps is None else num_steps,
-        guidance_scale=card.default_guidance_scale,
+        num_steps=way.num_steps if num_steps is None else num_steps,
+        guidance_scale=way.guidance_scale,
         seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
         num_images=1 if num_images is None else num_images,
-        sampler=card.default_sampler,
+        sampler=way.sampler or card.default_sampler,
         model=card.name,
+        crops_coords_top_left=way.crop,
     )
 
 
@@ -127,12 +131,16 @@ def _styles(brief: Brief, presets: Presets, *, is_strict: bool = True) -> list[s
             added.append(preset.adds)
         elif is_strict:
             known = presets.categories if field == "category" else presets.shots
-            raise BadBrief(
-                field,
-                f"There is no {field} {_shown(preset_id)}: choose one of "
-                f"{', '.join(each.id for each in known)}.",
-            )
+            raise _no_such(field, preset_id, known)
     return added
+
+
+def _no_such(field: str, preset_id: object, known: Sequence[Named]) -> BadBrief:
+    return BadBrief(
+        field,
+        f"There is no {field} {_shown(preset_id)}: choose one of "
+        f"{', '.join(each.id for each in known)}.",
+    )
 
 
 def _prompt(words: dict[str, str], presets: Presets, styles: list[str]) -> str:
@@ -246,6 +254,33 @@ def _size(wanted: object, presets: Presets, card: ModelCard) -> tuple[int, int]:
     shapes = [preset.id for preset, _, _ in presets.sizes_for(card) if not preset.export]
     allowed = ", ".join([*shapes, *listed])
     raise BadBrief("size", f"The size {_shown(wanted)} is not offered: choose one of {allowed}.")
+
+
+def keeps_out(brief: Brief, presets: Presets, card: ModelCard) -> bool:
+    """Whether a negative prompt counts for anything at the quality asked for. Never raises."""
+    return _way(presets.quality(brief.quality), card).keeps_out
+
+
+def quality_preset(wanted: object, presets: Presets) -> QualityPreset | None:
+    """The preset asked for, by its id; `None` where nothing was chosen."""
+    if wanted is None or (isinstance(wanted, str) and not wanted.strip()):
+        return None
+    preset = presets.quality(wanted)
+    if preset is None:
+        raise _no_such("quality", wanted, presets.qualities)
+    return preset
+
+
+def _way(preset: QualityPreset | None, card: ModelCard) -> Way:
+    """How the model is to be asked: its quick way, or its own with other steps, or as it is."""
+    num_steps = card.default_num_steps
+    if preset is not None and preset.way == "quick":
+        if card.quick is not None:
+            return card.quick
+        num_steps = min(num_steps, preset.num_steps or num_steps)
+    elif preset is not None:
+        num_steps = min(preset.num_steps or num_steps, card.max_num_steps)
+    return Way(num_steps=num_steps, guidance_scale=card.default_guidance_scale)
 
 
 def _negative_prompt(ids: object, presets: Presets) -> str:

@@ -1,8 +1,9 @@
 """`Drafts`: quick looks at a brief that is still being written or drawn.
 
-A draft takes few steps at the smallest size of its shape. Each person has one at a time: a new one
-stops the one before it, which frees the device within a step. Its picture passes the same verdict
-as any other, is kept in memory for as long as anybody may still look at it, and is in no gallery.
+A draft is of the quality "quick", at the smallest size of its shape. Each person has one at a time:
+a new one stops the one before it, which frees the device within a step. Its picture passes the same
+verdict as any other, is kept in memory for as long as anybody may still look at it, and is in no
+gallery.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from studio.model_card import ModelCard
 from studio.presets import ASPECT_TOLERANCE, Presets
 from studio.store import Store
 
-NUM_STEPS = 6
+QUALITY = "quick"
 MAX_KEPT = 64
 """Pictures of drafts, of everybody."""
 
@@ -104,7 +105,8 @@ class Drafts:
         return dataclasses.replace(
             brief,
             num_images=1,
-            num_steps=min(NUM_STEPS, self._card.max_num_steps),
+            num_steps=None,
+            quality=QUALITY,
             size=self._small(brief.size),
         )
 

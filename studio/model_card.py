@@ -33,10 +33,31 @@ SD15_SIZES = ((512, 512), (640, 512), (512, 640), (768, 512), (512, 768))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to ask a model for a picture.
+
+    A model that was taught a quick way, in few steps or without guidance, serves both with the same
+    weights: what it is told of the corner (top, left) of the crop says which is meant. `sampler` is
+    the one it was taught for, `None` for the model's own.
+    """
+
+    num_steps: int
+    guidance_scale: float = 1.0
+    crop: tuple[int, int] = (0, 0)
+    sampler: str | None = None
+
+    @property
+    def keeps_out(self) -> bool:
+        """Whether a negative prompt counts for anything: that takes guidance."""
+        return self.guidance_scale > 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Facts about a model. `sizes` and `default_size` are (height, width) in pixels.
 
-    `control_kind` is what the ControlNet in its folder follows, where the card says so.
+    `control_kind` is what the ControlNet in its folder follows, where the card says so; `quick` its
+    quick way, where it was taught one.
     """
 
     name: str
@@ -50,6 +71,7 @@ class ModelCard:
     default_guidance_scale: float = 5.0
     default_sampler: str = "euler"
     control_kind: str | None = None
+    quick: Way | None = None
 
 
 def plain_card(name: str, family: str = SDXL) -> ModelCard:
@@ -106,7 +128,21 @@ def _parse(values: dict[str, Any], plain: ModelCard) -> ModelCard:
         ),
         default_sampler=str(values.get("default_sampler", plain.default_sampler)),
         control_kind=None if control_kind is None else str(control_kind),
+        quick=_quick(values["quick"]) if values.get("quick") else None,
     )
     if card.default_size not in card.sizes:
         raise ValueError("default_size is not one of sizes")
+    if card.quick and not 1 <= card.quick.num_steps <= card.max_num_steps:
+        raise ValueError("the steps of quick are not from 1 to max_num_steps")
     return card
+
+
+def _quick(values: dict[str, Any]) -> Way:
+    top, left = values.get("crop", (0, 0))
+    sampler = values.get("sampler")
+    return Way(
+        num_steps=int(values["num_steps"]),
+        guidance_scale=float(values.get("guidance_scale", 1.0)),
+        crop=(int(top), int(left)),
+        sampler=None if sampler is None else str(sampler),
+    )

@@ -354,6 +354,7 @@ def test_presets_models_and_health_are_told(client: Client) -> None:
     presets = client.presets()
     assert presets["sizes"][0].keys() == {"id", "en", "zh", "width", "height"}
     assert "no_text" in [preset["id"] for preset in presets["negative"]]
+    assert [preset["id"] for preset in presets["quality"]] == ["full", "quick"]
     assert [model["name"] for model in client.models()] == ["gaussian"]
     assert client.health()["status"] == "ready"
 

@@ -51,6 +51,12 @@ def test_a_good_line_becomes_a_brief() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["quick", "Quick", "快速"])
+def test_a_line_may_name_its_quality(text: str) -> None:
+    (row,) = rows(f"A,mug,{text}", header="货号,subject,画质")
+    assert row.brief.quality == "quick"
+
+
 def test_chinese_headers_mean_the_same_columns() -> None:
     (row,) = rows("A,杯子,红色,2", header="货号,商品,颜色,数量")
     assert (row.sku, row.brief.subject, row.brief.color, row.num_images) == ("A", "杯子", "红色", 2)

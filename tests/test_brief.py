@@ -18,6 +18,7 @@ NUMBERS = st.none() | st.integers() | st.text()
         **dict.fromkeys(("subject", "material", "color", "scene", "notes"), st.text()),
         negative_presets=st.lists(st.text()).map(tuple),
         size=st.none() | st.text(),
+        quality=st.none() | st.text(),
         num_images=st.integers() | st.text(),
         seed=NUMBERS,
         num_steps=NUMBERS,

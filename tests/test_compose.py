@@ -17,10 +17,11 @@ from studio.compose import (
     compose,
     compose_prompt,
     is_foreign,
+    keeps_out,
     unknown_words,
 )
 from studio.errors import BadBrief, BadInput, UnknownPreset
-from studio.model_card import ModelCard
+from studio.model_card import ModelCard, Way
 from studio.presets import FIELDS, load_presets
 from studio.request import MAX_SEED, Request
 
@@ -347,6 +348,49 @@ def test_the_live_prompt_is_never_refused_and_always_clean(brief: Brief) -> None
 )
 def test_the_live_prompt_of_a_half_filled_form_shows_the_gap(brief: Brief, prompt: str) -> None:
     assert compose_prompt(brief, PRESETS) == prompt
+
+
+TAUGHT = dataclasses.replace(
+    CARD, quick=Way(num_steps=8, guidance_scale=1.0, crop=(1024, 1024), sampler="euler")
+)
+
+
+@pytest.mark.parametrize("quality", [None, "", "full"])
+def test_full_is_the_models_own_way_and_what_a_brief_gets_that_names_none(
+    quality: str | None,
+) -> None:
+    assert request_of(quality=quality) == request_of()
+    assert compose(dataclasses.replace(MUG, quality=quality), PRESETS, TAUGHT) == request_of()
+
+
+def test_quick_is_fewer_steps_of_a_model_without_a_quick_way() -> None:
+    assert request_of(quality="quick") == dataclasses.replace(request_of(), num_steps=6)
+    few = dataclasses.replace(CARD, default_num_steps=4)
+    assert compose(dataclasses.replace(MUG, quality="quick"), PRESETS, few).num_steps == 4
+
+
+def test_quick_asks_a_model_for_the_quick_way_it_was_taught() -> None:
+    brief = dataclasses.replace(MUG, quality="quick", negative_presets=("no_people",))
+    request = compose(brief, PRESETS, TAUGHT)
+    asked = (request.num_steps, request.guidance_scale, request.sampler)
+    assert asked == (8, 1.0, "euler")
+    assert request.crops_coords_top_left == (1024, 1024)
+    # Nothing is written down that counts for nothing.
+    assert request.negative_prompt == ""
+    assert not keeps_out(brief, PRESETS, TAUGHT)
+    assert keeps_out(brief, PRESETS, CARD)
+
+
+def test_steps_that_were_asked_for_go_before_those_of_a_quality() -> None:
+    assert request_of(quality="quick", num_steps=15).num_steps == 15
+
+
+@pytest.mark.parametrize("quality", ["finest", 7, ["quick"]])
+def test_a_quality_off_the_list_is_refused_with_the_list(quality: Any) -> None:
+    error = refusal_of(quality=quality)
+    assert isinstance(error, BadBrief)
+    assert error.field == "quality"
+    assert "full, quick" in str(error)
 
 
 def test_category_and_shot_add_their_words_at_the_end() -> None:

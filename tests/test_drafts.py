@@ -13,7 +13,6 @@ from PIL import Image
 from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
-from studio.drafts import NUM_STEPS
 from studio.engine.gaussian import gaussian_model
 from studio.engine.model import Model
 from studio.errors import BadBrief, NotFound
@@ -27,7 +26,7 @@ BRIEF = Brief(subject="mug", size="photo", num_images=4, seed=7)
 
 def test_a_draft_is_one_picture_of_few_steps_and_can_be_looked_at(studio: Studio) -> None:
     job = studio.drafts.begin(BRIEF, OWNER)
-    assert (job.request.num_images, job.request.num_steps) == (1, NUM_STEPS)
+    assert (job.request.num_images, job.request.num_steps) == (1, 6)
     assert job.request.seed == 7
     assert studio.wait(job.id, WAIT_SECONDS).job.status is JobStatus.SUCCEEDED
     _, content = studio.drafts.look(job.id, OWNER)

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from studio.errors import BadModel
-from studio.model_card import SD15, SD15_SIZES, SDXL, SDXL_SIZES, ModelCard, plain_card, read_card
+from studio.model_card import (
+    SD15,
+    SD15_SIZES,
+    SDXL,
+    SDXL_SIZES,
+    ModelCard,
+    Way,
+    plain_card,
+    read_card,
+)
 
 CARD: dict[str, Any] = {
     "name": "draft",
@@ -22,6 +31,7 @@ CARD: dict[str, Any] = {
     "default_guidance_scale": 3,
     "default_sampler": "dpmpp_2m",
     "control_kind": "lineart",
+    "quick": {"num_steps": 6, "guidance_scale": 1, "crop": [1024, 512], "sampler": "euler"},
 }
 
 
@@ -42,6 +52,7 @@ def test_a_card_says_everything(tmp_path: Path) -> None:
         default_guidance_scale=3.0,
         default_sampler="dpmpp_2m",
         control_kind="lineart",
+        quick=Way(num_steps=6, guidance_scale=1.0, crop=(1024, 512), sampler="euler"),
     )
 
 
@@ -95,6 +106,9 @@ def test_a_missing_folder_is_refused_with_a_way_out(tmp_path: Path) -> None:
         CARD | {"default_size": [64, 64]},
         CARD | {"default_num_steps": "many"},
         CARD | {"default_guidance_scale": None},
+        CARD | {"quick": {"guidance_scale": 1}},
+        CARD | {"quick": {"num_steps": 61}},
+        CARD | {"quick": {"num_steps": 6, "crop": 1024}},
     ],
 )
 def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, values: object) -> None:

@@ -56,8 +56,23 @@ def test_preset_ids_are_each_used_once(presets: Presets) -> None:
         assert len(ids) == len(set(ids))
 
 
+def test_full_and_quick_are_qualities_and_a_shop_may_add_its_own(tmp_path: Path) -> None:
+    entry = '[[quality]]\nid = "fine"\nen = "Fine"\nzh = "细"\nnum_steps = 40\n'
+    (tmp_path / "quality.toml").write_text(entry, encoding="utf-8")
+    ids = [preset.id for preset in load_presets(tmp_path).qualities]
+    assert ids == ["full", "quick", "fine"]
+
+
+@pytest.mark.parametrize("line", ["num_steps = 0", 'num_steps = "6"', 'way = "slow"'])
+def test_a_quality_has_whole_steps_and_a_known_way(tmp_path: Path, line: str) -> None:
+    entry = f'[[quality]]\nid = "x"\nen = "x"\nzh = "x"\n{line}\n'
+    (tmp_path / "quality.toml").write_text(entry)
+    with pytest.raises(BadConfig, match=r"quality\.toml, line 1: in this quality"):
+        load_presets(tmp_path)
+
+
 def test_preset_texts_hold_nothing_invisible(presets: Presets) -> None:
-    for preset in (*presets.negatives, *presets.sizes):
+    for preset in (*presets.negatives, *presets.sizes, *presets.qualities):
         for text in (preset.en, preset.zh):
             assert all(unicodedata.category(character)[0] != "C" for character in text)
 

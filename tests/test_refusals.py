@@ -93,6 +93,7 @@ def test_values_that_are_words_of_ours_are_said_again_too(text: str, chinese: st
         Brief(subject="mug", seed="-1"),
         Brief(subject="mug", num_images="many"),
         Brief(subject="mug", size="1x1"),
+        Brief(subject="mug", quality="finest"),
         Brief(subject="mug", negative_presets=("none",)),
         Brief(subject="mug", sketch="", control_strength=9),
         Brief(subject="nude person"),

@@ -33,6 +33,7 @@ def test_the_form_is_read_exactly_as_typed(studio: Studio) -> None:
         notes="a\nb",
         negative_presets=("no_people",),
         size="photo",
+        quality="full",
         num_images=3,
         seed="007",
         control_strength=0.8,
@@ -68,6 +69,7 @@ def test_what_a_browser_kept_comes_back(studio: Studio) -> None:
         seed="12",
         category="furniture",
         shot="packshot",
+        quality="quick",
         sketch="a" * 64,
         control_strength=0.5,
     )
@@ -89,13 +91,22 @@ def test_what_a_browser_kept_and_nobody_offers_any_more_is_left_out(studio: Stud
         "subject": ["not", "text"],
         "negative_presets": ["gone", "no_text", 3],
         "size": "4096x4096",
+        "quality": "gone",
         "num_images": "many",
         "color": None,
     }
     brief = saved_brief(studio, kept)
     assert brief.negative_presets == ("no_text",)
     assert brief.size == size_choices(studio)[0][1]
-    assert (brief.num_images, brief.color) == (1, "")
+    assert (brief.num_images, brief.color, brief.quality) == (1, "", None)
+
+
+def test_a_brief_of_before_there_were_qualities_fills_the_form_with_the_full_one(
+    studio: Studio,
+) -> None:
+    panel = build_panels(studio)
+    filled = panel.form.fill(Brief(subject="mug"))
+    assert filled[panel.form.fields["quality"]] == "full"
 
 
 def test_the_models_own_size_is_offered_first(studio: Studio) -> None:

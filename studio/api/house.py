@@ -8,11 +8,11 @@ from fastapi import APIRouter, Response
 
 from studio.api.door import Door
 from studio.api.schemas.base import Page
-from studio.api.schemas.house import HealthOut, ModelOut, PresetsOut, SizeOut, TermOut
+from studio.api.schemas.house import HealthOut, ModelOut, PresetsOut, SizeOut, TermOut, WayOut
 from studio.application import Studio
 from studio.engine.manager import State
 from studio.person import Person
-from studio.presets import NegativePreset, Term
+from studio.presets import Named
 
 
 def house_router(studio: Studio, door: Door) -> APIRouter:
@@ -32,6 +32,7 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
                 SizeOut(id=preset.id, en=preset.en, zh=preset.zh, width=width, height=height)
                 for preset, height, width in presets.sizes_for(studio.card)
             ],
+            quality=_terms(presets.qualities),
         )
 
     @router.get("/models", summary="The models that draw")
@@ -48,6 +49,8 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
             default_guidance_scale=card.default_guidance_scale,
             default_sampler=card.default_sampler,
             control_kind=card.control_kind,
+            quick=card.quick
+            and WayOut(num_steps=card.quick.num_steps, guidance_scale=card.quick.guidance_scale),
         )
         return Page(items=[model])
 
@@ -74,5 +77,5 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
     return router
 
 
-def _terms(terms: Iterable[Term | NegativePreset]) -> list[TermOut]:
+def _terms(terms: Iterable[Named]) -> list[TermOut]:
     return [TermOut(id=term.id, en=term.en, zh=term.zh) for term in terms]

@@ -17,6 +17,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("预设", "排除", "排除项"),
     ),
     "size": ("size", "format", "尺寸", "画幅"),
+    "quality": ("quality", "画质", "质量"),
     "seed": ("seed", "种子", "随机种子"),
     "count": ("count", "num images", "pictures", "quantity", "数量", "张数"),
     "sketch": ("sketch", "sketch file", "草图", "线稿"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from studio.batch import BatchRow, Portion, RowState
@@ -18,7 +18,7 @@ from studio.batches.table import MAX_CELL_CHARS, Cells
 from studio.brief import Brief
 from studio.errors import BadInput
 from studio.job import new_id
-from studio.presets import Presets
+from studio.presets import Named, Presets
 from studio.request import Request
 from studio.rows import bare
 
@@ -138,18 +138,12 @@ class LineChecker:
             scene=values.get("scene", ""),
             notes=values.get("notes", ""),
             negative_presets=tuple(self._preset_ids(values.get("preset", ""))),
-            size=self._size(values.get("size", "")),
+            size=_id_of(self._presets.sizes, values.get("size", "")),
+            quality=_id_of(self._presets.qualities, values.get("quality", "")),
             num_images=values.get("count") or 1,
             seed=values.get("seed") or None,
             sketch=sketch,
         )
-
-    def _size(self, text: str) -> str | None:
-        """A shape by id, by name in either language, or as it was written."""
-        for preset in self._presets.sizes:
-            if text.casefold() in (preset.en.casefold(), preset.zh):
-                return preset.id
-        return text or None
 
     def _preset_ids(self, text: str) -> list[str]:
         """Presets by id or by name; what is neither is left as it is, to be refused."""
@@ -192,6 +186,14 @@ class LineChecker:
                 self._names |= names
                 return tried
         raise AssertionError("a million rows of one name in a table of fewer")
+
+
+def _id_of(presets: Iterable[Named], text: str) -> str | None:
+    """A preset by id, by name in either language, or as it was written."""
+    for preset in presets:
+        if text.casefold() in (preset.id, preset.en.casefold(), preset.zh):
+            return preset.id
+    return text or None
 
 
 def _attempt(reasons: list[str], act: Callable[[], _T]) -> _T | None:

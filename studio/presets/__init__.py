@@ -2,8 +2,8 @@
 
 `vocabulary.toml` holds the words of the four fields, `styles.toml` what a category of goods and a
 kind of shot add to the prompt, `negative.toml` what to keep out of a picture, `sizes.toml` the
-shapes. This file checks and looks up; it holds no words itself, and does not know
-how a prompt is written.
+shapes, `quality.toml` how much care a picture takes. This file checks and looks up; it holds no
+words itself, and does not know how a prompt is written.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ FIELDS = ("subject", "material", "color", "scene")
 """The four fields of the form, by their names in `Brief`."""
 
 ASPECT_TOLERANCE = 0.03
+
+WAYS = ("full", "quick")
+"""Ways to ask a model for a picture."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,17 @@ class StylePreset(Named):
     """A category of goods, or a kind of shot; `adds` is what it adds to the prompt."""
 
     adds: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QualityPreset(Named):
+    """How much care a picture takes: in which way it is asked for, and in how many steps.
+
+    In the `way` "quick" the steps count only where the model has no quick way of its own.
+    """
+
+    way: str = "full"
+    num_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +126,7 @@ class Presets:
     sizes: tuple[SizePreset, ...]
     categories: tuple[StylePreset, ...] = ()
     shots: tuple[StylePreset, ...] = ()
+    qualities: tuple[QualityPreset, ...] = ()
 
     def style(self, field: str, preset_id: object) -> StylePreset | None:
         """The preset of `field`, "category" or "shot"; `None` where there is none of that id."""
@@ -120,6 +135,9 @@ class Presets:
 
     def negative(self, preset_id: str) -> NegativePreset | None:
         return next((preset for preset in self.negatives if preset.id == preset_id), None)
+
+    def quality(self, preset_id: object) -> QualityPreset | None:
+        return next((preset for preset in self.qualities if preset.id == preset_id), None)
 
     def sizes_for(self, card: ModelCard) -> list[tuple[SizePreset, int, int]]:
         """The shapes the model can draw, each with (height, width): the closest its card lists.
@@ -169,10 +187,11 @@ def load_presets(folder: Path | None = None) -> Presets:
         sizes=read("sizes.toml", "size", SizePreset),
         categories=read("styles.toml", "category", StylePreset),
         shots=read("styles.toml", "shot", StylePreset),
+        qualities=read("quality.toml", "quality", QualityPreset),
     )
 
 
-_P = TypeVar("_P", Term, NegativePreset, SizePreset, StylePreset)
+_P = TypeVar("_P", Term, NegativePreset, SizePreset, StylePreset, QualityPreset)
 
 
 def _read_table(path: Path, table: str, make: type[_P]) -> dict[str, _P]:
@@ -221,6 +240,11 @@ def _make(make: type[_P], values: Any) -> _P:
         if name == "synonyms":
             if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
                 raise _BadEntry("'synonyms' must be a list of words in quotes")
+        elif name == "num_steps":
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise _BadEntry("'num_steps' must be a whole number from 1 on")
+        elif name == "way" and value not in WAYS:
+            raise _BadEntry(f"'way' must be one of {', '.join(WAYS)}, in quotes")
         elif not isinstance(value, str) or not value.strip():
             raise _BadEntry(f"{name!r} must be text in quotes")
         elif name == "aspect" and not re.fullmatch(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}", value):

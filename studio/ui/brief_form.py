@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.application import Studio
 from studio.presets import Named, StylePreset, Term
-from studio.ui.form import EXAMPLE, VARIED, size_choices
+from studio.ui.form import EXAMPLE, FULL, VARIED, size_choices
 from studio.ui.prompt import render_prompt
 from studio.ui.speech import Phrase, Say, both, label
 from studio.ui.texts import create as words
@@ -73,6 +73,13 @@ def build_brief(studio: Studio) -> BriefPanel:
             value=sizes[0][1],
             min_width=0,
             elem_id="field-size",
+        )
+        fields["quality"] = gr.Dropdown(
+            label=label(words.QUALITY),
+            choices=named(studio.presets.qualities),
+            value=FULL,
+            min_width=0,
+            elem_id="field-quality",
         )
         fields["num_images"] = gr.Number(
             label=label(words.COUNT), value=1, min_width=0, elem_id="field-num_images"

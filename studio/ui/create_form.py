@@ -52,6 +52,7 @@ def speak_form(event: TabEvent) -> Updates:
         form.fields["shot"]: [("—", ""), *named(presets.shots, language)],
         form.fields["negative_presets"]: named(presets.negatives, language),
         form.fields["size"]: size_choices(studio, language),
+        form.fields["quality"]: named(presets.qualities, language),
     }
     for name in VARIED:
         lists[form.vary[name]] = offered(getattr(known, name))

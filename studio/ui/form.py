@@ -19,6 +19,9 @@ from studio.variants import Choices, choices_of
 EXAMPLE = Brief(subject="mug", material="ceramic", color="red", scene="wooden table")
 """What a studio that was never used before shows, ready to run."""
 
+FULL = "full"
+"""The quality that is chosen at first."""
+
 TEXTS = ("subject", "material", "color", "scene", "notes")
 CONTROL_FIELDS = ("control_strength", "control_start", "control_end", "canny_low", "canny_high")
 VARIED = ("color", "material", "scene")
@@ -86,6 +89,7 @@ class Form:
         }
         for name in ("category", "shot", "seed"):
             updates[self.fields[name]] = values[name] or ""
+        updates[self.fields["quality"]] = values["quality"] or FULL
         return updates | {self.follows: brief.sketch is not None, self.digest: brief.sketch or ""}
 
     def restore(self, studio: Studio, saved: object) -> dict[Any, Any]:
@@ -116,6 +120,7 @@ def saved_brief(studio: Studio, saved: object) -> Brief:
     kept: dict[str, Any] = {name: str(saved.get(name) or "") for name in (*TEXTS, "seed")}
     for name in ("category", "shot"):
         kept[name] = saved[name] if presets.style(name, saved.get(name)) else None
+    kept["quality"] = saved["quality"] if presets.quality(saved.get("quality")) else None
     for name in CONTROL_FIELDS:
         kept[name] = saved[name] if isinstance(saved.get(name), int | float) else None
     return Brief(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from studio.application import Studio
 from studio.brief import Brief
-from studio.compose import is_foreign, unknown_words
+from studio.compose import is_foreign, keeps_out, unknown_words
 from studio.errors import BadBrief, StudioError, UnknownPreset
 from studio.ui.markup import escape
 from studio.ui.speech import Say
@@ -24,7 +24,9 @@ def render_prompt(studio: Studio, brief: Brief, say: Say) -> str:
     counted = studio.num_tokens(prompt)
     tokens = say(words.TOKENS, number=counted[0], most=counted[1]) if counted else ""
     is_over = counted is not None and counted[0] > counted[1]
-    presets = [studio.presets.negative(preset) for preset in brief.negative_presets]
+    is_kept_out = keeps_out(brief, studio.presets, studio.card)
+    ids = brief.negative_presets if is_kept_out else ()
+    presets = [studio.presets.negative(preset) for preset in ids]
     kept_out = ", ".join(preset.negative_prompt for preset in presets if preset)
     label = ""
     if kept_out:
@@ -42,7 +44,9 @@ def render_prompt(studio: Studio, brief: Brief, say: Say) -> str:
 
 
 def hints_of(studio: Studio, brief: Brief, say: Say) -> list[str]:
-    """What is worth a word and no fault: words the model never saw, a size it cannot draw."""
+    """What is worth a word and no fault: words the model never saw, a size it cannot draw, words
+    that count for nothing.
+    """
     hints = []
     unknown = unknown_words(brief, studio.presets)
     if studio.card.is_closed_world and unknown:
@@ -52,6 +56,8 @@ def hints_of(studio: Studio, brief: Brief, say: Say) -> list[str]:
         hints.append(say(words.UNKNOWN_WORDS, words=_quoted(unknown), known=known))
     elif foreign := {name: text for name, text in unknown.items() if is_foreign(text)}:
         hints.append(say(words.FOREIGN_WORDS, words=_quoted(foreign)))
+    if brief.negative_presets and not keeps_out(brief, studio.presets, studio.card):
+        hints.append(say(words.KEEPS_NOTHING_OUT))
     for preset, height, width in studio.presets.sizes_for(studio.card):
         if preset.id == brief.size and preset.export:
             hints.append(

@@ -19,6 +19,7 @@ class BriefIn(Sent):
     notes: str = ""
     negative_presets: list[str] = Field([], examples=[["no_text"]])
     size: str | None = Field(None, examples=["square"])
+    quality: str | None = Field(None, examples=["quick"])
     num_images: int = 1
     seed: int | None = None
     num_steps: int | None = None
@@ -38,6 +39,7 @@ class BriefOut(BaseModel):
     notes: str
     negative_presets: list[str]
     size: str | None
+    quality: str | None
     num_images: int | str
     seed: int | str | None
     num_steps: int | str | None
@@ -61,6 +63,7 @@ class RequestOut(BaseModel):
     num_images: int
     sampler: str
     model: str
+    crops_coords_top_left: tuple[int, int]
 
     @classmethod
     def of(cls, request: Request) -> RequestOut:

@@ -17,7 +17,7 @@ class SizeOut(TermOut):
 
 
 class PresetsOut(BaseModel):
-    """The words the model knows, what can be kept out, and the sizes. Other words work too."""
+    """The words the model knows, what can be kept out, sizes, qualities. Other words work too."""
 
     subject: list[TermOut]
     material: list[TermOut]
@@ -25,6 +25,12 @@ class PresetsOut(BaseModel):
     scene: list[TermOut]
     negative: list[TermOut]
     sizes: list[SizeOut]
+    quality: list[TermOut]
+
+
+class WayOut(BaseModel):
+    num_steps: int
+    guidance_scale: float
 
 
 class ModelOut(BaseModel):
@@ -38,6 +44,7 @@ class ModelOut(BaseModel):
     default_guidance_scale: float
     default_sampler: str
     control_kind: str | None
+    quick: WayOut | None = Field(description="the quick way it was taught; null where it has none")
 
 
 class HealthOut(BaseModel):

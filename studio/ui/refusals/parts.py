@@ -11,6 +11,7 @@ PARTS = (
     Phrase("scene", "场景"),
     Phrase("category", "品类"),
     Phrase("shot", "镜头"),
+    Phrase("quality", "画质"),
     Phrase("seed", "种子"),
     Phrase("text of the notes", "备注文字"),
     Phrase("number of pictures", "张数"),

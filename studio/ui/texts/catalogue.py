@@ -7,10 +7,10 @@ CATALOGUE = Phrase("Catalogue", "批量")
 
 DROP = Phrase("Drop a table of products here", "把商品表格拖到这里")
 DROP_HINT = Phrase(
-    "CSV or XLSX with SKU and subject; material, colour, scene, notes, preset, size, seed, count "
-    "and sketch if you like. Nothing is drawn before you start it.",
-    "CSV 或 XLSX，须有货号与商品两列；材质、颜色、场景、备注、预设、尺寸、种子、数量、草图可选。"
-    "点击开始之前不会绘制。",
+    "CSV or XLSX with SKU and subject; material, colour, scene, notes, preset, size, quality, "
+    "seed, count and sketch if you like. Nothing is drawn before you start it.",
+    "CSV 或 XLSX，须有货号与商品两列；材质、颜色、场景、备注、预设、尺寸、画质、种子、数量、"
+    "草图可选。点击开始之前不会绘制。",
 )
 CHOOSE = Phrase("Choose a table…", "选择表格…")
 CHOOSE_SKETCHES = Phrase("Choose sketches…", "选择草图…")

@@ -16,6 +16,7 @@ NOTES = Phrase("Notes", "备注")
 NOTES_HINT = Phrase("Such as: soft morning light", "例如：柔和的晨光")
 KEEP_OUT = Phrase("Keep out", "排除")
 SIZE = Phrase("Size", "尺寸")
+QUALITY = Phrase("Quality", "画质")
 COUNT = Phrase("Count", "张数")
 SEED = Phrase("Seed", "种子")
 RANDOM = Phrase("random", "随机")
@@ -26,6 +27,10 @@ KEEPS_OUT = Phrase("Keeps out", "排除")
 DRAWN_AT = Phrase(
     "{name} asks for {export}; drawn at {drawn}, the nearest this model can.",
     "{name}要求 {export}；以本模型最接近的 {drawn} 绘制。",
+)
+KEEPS_NOTHING_OUT = Phrase(
+    "Quick pictures of this model keep nothing out: choose another quality for that.",
+    "本模型的快速画质不能排除内容：如需排除，请选择其他画质。",
 )
 UNKNOWN_WORDS = Phrase(
     "This model never saw {words}: it will draw something near. It knows {known} and others.",
