@@ -204,6 +204,11 @@ def test_a_brief_is_composed_as_on_the_page_and_words_unknown_to_it_are_refused(
     assert task.request.prompt == "a wood red mug on a white studio sweep"
     assert task.request.num_steps == 3
     assert task.request.guidance_scale == card.default_guidance_scale
+    quick = Settings(quality="quick")
+    (other,) = tasks_of([HELD_OUT[0]], PRESETS, card, seed=2, settings=quick)
+    fewer = other.request.num_steps
+    assert fewer < card.default_num_steps
+    assert dataclasses.replace(task.request, num_steps=fewer) == other.request
     with pytest.raises(BadInput, match="the subject 'zeppelin', which the vocabulary does not"):
         brief_of(Labels("zeppelin", "wood", "red", "studio"), PRESETS, 1)
 
@@ -330,11 +335,13 @@ def test_the_command_prints_a_table_and_json_and_writes_the_report(
     arguments = ["evaluate", "--model", str(folder), "--classifier", str(classifier_file)]
     arguments += ["--precision", "float32", "--renders", str(world / "held"), "--num-briefs", "4"]
     arguments += ["--training", str(world / "training"), "--num-sketches", "4", "--steps", "2"]
-    arguments += ["--against-steps", "3", "--out", str(out)]
+    arguments += ["--against-quality", "quick", "--against-steps", "3", "--out", str(out)]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     figures = json.loads(lines[-1])
     assert figures["comparison"]["model"]["num_steps"] == 3
+    assert figures["comparison"]["time"]["ratio"]["num"] == 4
+    assert any(line.startswith("seconds of one picture, ours over theirs") for line in lines)
     assert any(line.startswith("all four right") for line in lines)
     assert any("sketch F1 within 3 px, hand" in line for line in lines)
     assert json.loads((out / "figures.json").read_text()) == figures
@@ -351,6 +358,7 @@ def test_the_command_prints_a_table_and_json_and_writes_the_report(
         (["--num-briefs", "1"], "--num-briefs must be a whole number from 2"),
         (["--seed", "-1"], "--seed must be a whole number"),
         (["--guidance-scale", "x"], "--guidance-scale must be a number"),
+        (["--against-quality", "finest"], "There is no quality 'finest'"),
         (["--classifier", "/nowhere"], "There is no classifier at /nowhere"),
         (["prompts", "--seed", "x"], "--seed must be a whole number"),
         (["classifier", "--training", "/nowhere"], "There are no renders in /nowhere"),

@@ -34,8 +34,9 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a model is asked to draw; `None` is its card's own."""
+    """How a model is asked to draw; `None` is its card's own. `quality` is the id of a preset."""
 
+    quality: str | None = None
     num_steps: int | None = None
     guidance_scale: float | None = None
     sampler: str | None = None
@@ -70,7 +71,7 @@ def choose(combinations: Sequence[Labels], num: int, seed: int) -> list[Labels]:
     return chosen
 
 
-def brief_of(labels: Labels, presets: Presets, seed: int) -> Brief:
+def brief_of(labels: Labels, presets: Presets, seed: int, quality: str | None = None) -> Brief:
     """The form filled in with the English words of `labels`.
 
     Raises:
@@ -85,7 +86,7 @@ def brief_of(labels: Labels, presets: Presets, seed: int) -> Brief:
                 "to the presets, or leave those renders out."
             )
         words[field] = term.en
-    return Brief(**words, seed=seed)
+    return Brief(**words, seed=seed, quality=quality)
 
 
 def tasks_of(
@@ -99,10 +100,11 @@ def tasks_of(
     """One picture of each of `combinations`, in the card's default size, with seeds of its own."""
     settings = settings or Settings()
     first = FIRST_SEED + seed * 100_000
-    return [
-        Task(
-            labels,
-            settings.apply(compose(brief_of(labels, presets, first + index), presets, card)),
-        )
+    briefs = [
+        brief_of(labels, presets, first + index, settings.quality)
         for index, labels in enumerate(combinations)
+    ]
+    return [
+        Task(labels, settings.apply(compose(brief, presets, card)))
+        for labels, brief in zip(combinations, briefs, strict=True)
     ]

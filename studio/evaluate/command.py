@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from studio.evaluate.briefs import Settings
     from studio.evaluate.ground import Ground
     from studio.evaluate.measure import Drawn, Evaluation, Extent
+    from studio.evaluate.painter import Painter
 
 MAX_NUM = 100_000
 
@@ -49,6 +50,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--against", metavar="MODEL", help="compare with this model, same seeds")
     parser.add_argument("--against-steps", metavar="N", help="compare with so many steps")
+    parser.add_argument(
+        "--against-quality",
+        metavar="ID",
+        help="compare with this quality, such as quick, same seeds; the time of one picture too",
+    )
     parser.set_defaults(run=_evaluate)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     prompts = commands.add_parser(
@@ -99,6 +105,7 @@ def _add_model_options(parser: argparse.ArgumentParser, *, is_own: bool) -> None
     add("--renders", "held-out renders; without them its own reference is used", "DIR")
     add("--num-briefs", "pictures to draw (100)", "N", "100")
     add("--seed", "which briefs, and their seeds (0)", "N", "0")
+    add("--quality", "full or quick (full)", "ID")
     add("--steps", "denoising steps; left out, the model's own", "N")
     add("--guidance-scale", "left out, the model's own", "G")
     add("--sampler", "left out, the model's own", "S")
@@ -112,16 +119,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     from studio.evaluate.sheet import build_sheet
 
     extent, config = _extent(options), _config(options, options.model)
-    against_steps = _optional(options.against_steps, "--against-steps", 1)
+    against = _against(options, extent)
     other = _config(options, options.against) if options.against else None
     ground = _ground(options, _path(options.training))
     with Painter.open(config) as painter:
         evaluation = evaluate(painter, ground, extent, _bars)
-        if other is None and against_steps is not None:
-            _compare(painter, ground, extent, against_steps, evaluation)
+        if other is None and (options.against_steps or options.against_quality):
+            _time(painter, evaluation, _compare(painter, ground, against, evaluation))
     if other is not None:
         with Painter.open(other) as painter:
-            _compare(painter, ground, extent, against_steps, evaluation)
+            _compare(painter, ground, against, evaluation)
     print_table(list(rows(evaluation.figures)))
     if options.out:
         out = Path(options.out).expanduser()
@@ -129,24 +136,42 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(json.dumps(evaluation.figures, ensure_ascii=False))
 
 
-def _compare(
-    painter: Any, ground: Ground, extent: Extent, num_steps: int | None, evaluation: Evaluation
-) -> None:
-    """Draw the same briefs once more, and put the difference among the figures."""
+def _against(options: argparse.Namespace, extent: Extent) -> Extent:
+    """What is drawn for comparison: the same, but for what was said of the other."""
     import dataclasses
 
+    from studio.evaluate.briefs import Settings
+
+    settings = extent.settings
+    num_steps = _optional(options.against_steps, "--against-steps", 1)
+    if options.against_quality is not None:
+        # A quality has steps, guidance and sampler of its own.
+        settings = Settings(quality=_quality(options.against_quality))
+    if num_steps is not None:
+        settings = dataclasses.replace(settings, num_steps=num_steps)
+    return dataclasses.replace(extent, settings=settings)
+
+
+def _time(painter: Painter, evaluation: Evaluation, theirs: Drawn) -> None:
+    """Put among the figures what one picture takes of each."""
+    from studio.evaluate.pace import pace
+
+    one, other = ([task.request for task in drawn.tasks] for drawn in (evaluation.drawn, theirs))
+    evaluation.figures["comparison"]["time"] = pace(painter, one, other, _bars).to_dict()
+
+
+def _compare(painter: Painter, ground: Ground, extent: Extent, evaluation: Evaluation) -> Drawn:
+    """Draw the same briefs as `extent` has it, and put the difference among the figures."""
     from studio.evaluate.match import match
     from studio.evaluate.measure import compare, describe, draw_briefs
 
-    if num_steps is not None:
-        settings = dataclasses.replace(extent.settings, num_steps=num_steps)
-        extent = dataclasses.replace(extent, settings=settings)
     theirs: Drawn = draw_briefs(painter, ground, extent, _bars, "the other")
     evaluation.figures["comparison"] = {
         "model": describe(painter, theirs),
         "match": match(theirs.readings, theirs.wanted, ground.reference.ceiling).to_dict(),
         "difference": compare(evaluation.drawn, theirs),
     }
+    return theirs
 
 
 def _prompts(options: argparse.Namespace) -> None:
@@ -210,6 +235,15 @@ def _extent(options: argparse.Namespace) -> Extent:
     )
 
 
+def _quality(text: str | None) -> str | None:
+    """The id of a preset, which is there."""
+    from studio.compose import quality_preset
+    from studio.presets import load_presets
+
+    preset = quality_preset(text, load_presets())
+    return None if preset is None else preset.id
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     from studio.evaluate.briefs import Settings
 
@@ -223,7 +257,12 @@ def _settings(options: argparse.Namespace) -> Settings:
                 "as 2.5."
             ) from None
     num_steps = _optional(options.steps, "--steps", 1)
-    return Settings(num_steps=num_steps, guidance_scale=scale, sampler=options.sampler)
+    return Settings(
+        quality=_quality(options.quality),
+        num_steps=num_steps,
+        guidance_scale=scale,
+        sampler=options.sampler,
+    )
 
 
 def _ground(options: argparse.Namespace, training: Path | None) -> Ground:

@@ -40,9 +40,17 @@ def rows(figures: Figures) -> Iterator[Row]:
     yield apart["name"], f"{apart['value']:.2f}", "; ".join(notes)
     yield from _memorizing_rows(figures["memorizing"])
     yield from _sketch_rows(figures["sketches"])
-    for name, one in figures.get("comparison", {}).get("difference", {}).items():
+    comparison = figures.get("comparison", {})
+    for name, one in comparison.get("difference", {}).items():
         label = "all four" if name == "all" else name
         yield f"difference in {label}", percent(one), "ours minus theirs, same seeds"
+    if "time" in comparison:
+        one = comparison["time"]
+        yield (
+            "seconds of one picture, ours over theirs",
+            interval(one["ratio"], 2),
+            f"{one['ours_seconds']:.3f} s against {one['theirs_seconds']:.3f} s, by turns",
+        )
 
 
 def _memorizing_rows(memorizing: Figures) -> Iterator[Row]:
