@@ -114,6 +114,44 @@ def test_training_goes_on_where_it_stopped_and_takes_new_pictures(
     assert second["minutes"] > first["minutes"]
 
 
+def test_a_carried_controlnet_says_of_lines_twice_as_large_what_it_said_before() -> None:
+    from diffusers import ControlNetModel
+
+    old = ControlNetModel.from_pretrained(FOLDER / "controlnet")
+    if old.config.in_channels != shipped.OLD_CHANNELS:
+        pytest.skip("the ControlNet that ships is of version 2 itself")
+    new = model.controlnet()
+    shipped.carry_controlnet(new, FOLDER / "controlnet")
+    noise = torch.Generator().manual_seed(0)
+    lines = (torch.rand(1, 1, 128, 128, generator=noise) < 0.1).float()
+    large = torch.zeros(1, 1, 256, 256)
+    large[..., ::2, ::2] = large[..., ::2, 1::2] = lines
+    x = torch.randn(1, autoencoder.CHANNELS, 16, 16, generator=noise)
+    t, states = torch.tensor([500]), torch.randn(1, 77, sum(model.WIDTHS), generator=noise)
+
+    def said(net: ControlNetModel, latents: Tensor, picture: Tensor) -> list[Tensor]:
+        with torch.no_grad():
+            down, middle = net(latents, t, states, picture.expand(-1, 3, -1, -1), return_dict=False)
+        return [*down, middle]
+
+    before = said(old, x[:, : shipped.OLD_CHANNELS], lines)
+    for now, then in zip(said(new, x, large), before, strict=True):
+        assert (now - then).abs().max() < 0.01 * then.abs().max()
+
+
+def test_the_precision_is_measured_unless_one_is_named() -> None:
+    named = training.precision("bfloat16", "cpu", threads=1)
+    assert named == training.Precision(torch.bfloat16, torch.bfloat16)
+    found = training.precision("auto", "cpu", threads=1, channels=32, side=8)
+    assert {found.passes, found.products} <= {torch.float32, torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_passes_run_in_the_precision_that_was_chosen(dtype: torch.dtype) -> None:
+    with training.autocast("cpu", dtype):
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype is dtype
+
+
 def test_a_trained_controlnet_is_found_in_the_models_folder(tmp_path: Path) -> None:
     renders, folder = tmp_path / "renders", tmp_path / "model"
     (renders / "masks").mkdir(parents=True)

@@ -4,7 +4,7 @@ Knows renders, their edges and a finished model, whose other weights stay as the
 either version. Run again, it goes on from its checkpoint and takes the renders finished since.
 
     python -m scripts.draft.controlnet --model assets/models/draft --renders .draft/renders \
-        --out .draft/controlnet.pt --minutes 40
+        --from .draft/version_1 --out .draft/controlnet.pt --minutes 40
     python -m scripts.draft.controlnet --model assets/models/draft --out .draft/controlnet.pt \
         --export
 """
@@ -12,25 +12,24 @@ either version. Run again, it goes on from its checkpoint and takes the renders 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionXLPipeline
+from diffusers import ControlNetModel
 from torch import Tensor
 from tqdm import tqdm
 
-from scripts.draft import autoencoder, dataset, model, training
-from scripts.draft.latents import encode
+from scripts.draft import dataset, model, training
+from scripts.draft.export import put
 from scripts.draft.optimizers import Muon
+from scripts.draft.shipped import OLD_CHANNELS, carry_controlnet
 from scripts.draft.sketches import edges, hand_drawn
+from scripts.draft.teacher import Teacher
 from scripts.draft.vocabulary import FIELDS, word, words
 
 SILENT_SHARE = 0.15  # captions left out
@@ -47,39 +46,17 @@ class Lesson:
     captions: list[str]
 
 
-class Teacher:
-    """The finished model: it encodes pictures and words, and draws with the ControlNet's help."""
-
-    def __init__(self, folder: Path, device: str) -> None:
-        pipe = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True)
-        self.unet = pipe.unet.to(device).requires_grad_(False)
-        self.text = model.Text(
-            (pipe.tokenizer, pipe.tokenizer_2),
-            torch.nn.ModuleList([pipe.text_encoder, pipe.text_encoder_2]).to(device),
-        )
-        vae: AutoencoderKL = pipe.vae
-        self.fold = 2 ** (len(vae.config.block_out_channels) - 1)
-        self.map = autoencoder.read(vae)
-        self.known: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        return encode(*self.map, pixels, self.fold)
-
-    @torch.no_grad()
-    def words(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """(states [N,77,D], pooled [N,E]), remembered by caption."""
-        if new := sorted(set(captions) - self.known.keys()):
-            for text, states, pooled in zip(new, *self.text.encode(new), strict=True):
-                self.known[text] = states, pooled
-        states, pooled = zip(*(self.known[text] for text in captions), strict=True)
-        return torch.stack(states), torch.stack(pooled)
-
-
-def first_controlnet(teacher: Teacher, folder: Path) -> ControlNetModel:
-    """The one in the model's folder, or the UNet's first half, which says nothing at first."""
+def first_controlnet(teacher: Teacher, folder: Path, shipped: Path | None) -> ControlNetModel:
+    """The one in the model's folder; or else that of a shipped model, carried over; or the UNet's
+    first half, which says nothing at first.
+    """
     if (folder / FOLDER).is_dir():
         return ControlNetModel.from_pretrained(folder / FOLDER, local_files_only=True)
-    return new_controlnet(teacher)
+    net = new_controlnet(teacher)
+    is_grown = teacher.unet.config.in_channels != OLD_CHANNELS
+    if is_grown and shipped is not None and (shipped / FOLDER).is_dir():
+        carry_controlnet(net, shipped / FOLDER)
+    return net
 
 
 def new_controlnet(teacher: Teacher) -> ControlNetModel:
@@ -88,7 +65,7 @@ def new_controlnet(teacher: Teacher) -> ControlNetModel:
     config = model.CONTROLNET | {
         "in_channels": teacher.unet.config.in_channels,
         # One halving less for an eightfold autoencoder.
-        "conditioning_embedding_out_channels": widths[: 3 + teacher.fold // 8],
+        "conditioning_embedding_out_channels": widths[2 - teacher.fold // 8 :],
     }
     net = ControlNetModel(**config)
     mine, known = net.state_dict(), teacher.unet.state_dict()
@@ -136,10 +113,11 @@ def controls(lesson: Lesson, rows: list[int], flips: list[bool], rng: random.Ran
 def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     teacher = Teacher(args.model, args.device)
-    net = first_controlnet(teacher, args.model).to(args.device)
+    net = first_controlnet(teacher, args.model, args.shipped).to(args.device)
     average = training.Average(net, 0.99)
     weights = list(net.parameters())
-    optimizer = Muon(weights, lr=args.rate)
+    precision = training.precision(args.precision, args.device, threads=args.threads)
+    optimizer = Muon(weights, lr=args.rate, products=precision.products)
     step, spent = 0, 0.0
     if state := training.load(args.out):
         net.load_state_dict(state["model"])
@@ -175,7 +153,8 @@ def train(args: argparse.Namespace) -> None:
         ids = model.time_ids(*lesson.pixels.shape[-2:], len(rows)).to(args.device)
         added = {"text_embeds": pooled, "time_ids": ids}
         t = t.to(args.device)
-        with model.attention_for(device_type), torch.autocast(device_type, torch.bfloat16):
+        passes = training.autocast(device_type, precision.passes)
+        with model.attention_for(device_type), passes:
             down, middle = net(noisy, t, states, follow, return_dict=False)
             out = teacher.unet(
                 noisy,
@@ -214,16 +193,7 @@ def export(folder: Path, checkpoint: Path) -> int:
     assert state is not None
     net = new_controlnet(Teacher(folder, "cpu"))
     net.load_state_dict(state["average"]["weights"])
-    fresh = folder / (FOLDER + ".new")
-    net.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    fresh.rename(folder / FOLDER)
-    for path in (folder / FOLDER).iterdir():
-        path.chmod(0o644)
-    card_path = folder / "card.json"
-    card: dict[str, Any] = json.loads(card_path.read_text()) | {"control_kind": "canny"}
-    card_path.write_text(json.dumps(card, indent=2) + "\n")
-    return sum(path.stat().st_size for path in (folder / FOLDER).iterdir())
+    return put(folder, FOLDER, net, {"control_kind": "canny"})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -231,12 +201,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True, help="the model that is to follow")
     parser.add_argument("--renders", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
+    parser.add_argument(
+        "--from", dest="shipped", type=Path, help="a shipped model whose ControlNet it goes on from"
+    )
     parser.add_argument("--minutes", type=float, default=40, help="in all, restarts included")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--save-every", type=float, default=5, help="minutes")
+    training.add_precision(parser)
     parser.add_argument("--export", action="store_true", help="put it into the model's folder")
     args = parser.parse_args(argv)
     if args.export:

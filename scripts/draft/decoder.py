@@ -56,8 +56,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--own", type=Path, help="latents the UNet redrew, for half of each batch")
     parser.add_argument("--critic", action="store_true", help="let a critic judge as well")
+    training.add_precision(parser)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    middle = {"channels": CONFIG["block_out_channels"][2], "side": FOLD * CROP // 2}
+    passes = training.precision(args.precision, args.device, threads=args.threads, **middle).passes
     g = torch.Generator().manual_seed(int(time.time()))
     data = training.load(args.latents)
     if data is None:
@@ -99,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         z, x = crops(latents, pixels, rows, g)
         z = z + JITTER * torch.randn(z.shape, generator=g)
         z, x = z.to(args.device), x.to(args.device)
-        with torch.autocast(torch.device(args.device).type, torch.bfloat16):
+        with training.autocast(torch.device(args.device).type, passes):
             out = vae.decode(z).sample.float()
         value = loss(out, x)
         if critic is not None and learns is not None:

@@ -1,7 +1,8 @@
 """Writes the shipped folder: a whole SDXL pipeline as fp16 safetensors.
 
-Knows the checkpoints and diffusers' layout; the ControlNet is added by `controlnet.py`. Every file
-is written beside the folder first and then moved into place, so a reader never meets half a file.
+Knows the checkpoints and diffusers' layout; the ControlNet is added by `controlnet.py`, the quick
+way by `quick.py`, both through `put`. Every file is written beside the folder first and then moved
+into place, so a reader never meets half a file.
 
     python -m scripts.draft.export --latents .draft/latents.pt --unet .draft/unet.pt \
         --tokenizer .draft/tok --out assets/models/draft
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, ModelMixin, StableDiffusionXLPipeline
 
 from scripts.draft import model, training
 from scripts.draft.autoencoder import CONFIG
@@ -87,6 +88,20 @@ def write(pipe: StableDiffusionXLPipeline, out: Path, preview: dict[str, Any] | 
     shutil.rmtree(fresh)
     shutil.rmtree(out / "controlnet", ignore_errors=True)  # it followed another UNet
     return sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+
+
+def put(folder: Path, name: str, net: ModelMixin, facts: dict[str, Any]) -> int:
+    """Puts a part into a finished folder, and `facts` on its card; answers the part's bytes."""
+    fresh = folder / f"{name}.new"
+    net.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    fresh.rename(folder / name)
+    for path in (folder / name).iterdir():
+        path.chmod(0o644)
+    card_path = folder / "card.json"
+    card: dict[str, Any] = json.loads(card_path.read_text()) | facts
+    card_path.write_text(json.dumps(card, indent=2) + "\n")
+    return sum(path.stat().st_size for path in (folder / name).iterdir())
 
 
 def main(argv: list[str] | None = None) -> int:

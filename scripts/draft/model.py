@@ -132,7 +132,8 @@ CONTROLNET: dict[str, Any] = {
     "attention_head_dim": 1,
     "norm_num_groups": UNET["norm_num_groups"],
     "cross_attention_dim": UNET["cross_attention_dim"],
-    "conditioning_embedding_out_channels": (16, 16, 32, 48, 64),  # halved four times
+    # Halved four times; from the second on as in version 1, whose pictures have half the sides.
+    "conditioning_embedding_out_channels": (16, 16, 16, 32, 48),
 }
 
 

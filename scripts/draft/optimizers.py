@@ -16,10 +16,13 @@ from torch import Tensor, distributed
 MATRIX_SIDE = 32  # smaller ones are AdamW's
 
 
-def orthogonal(g: Tensor, num_steps: int = 5) -> Tensor:
-    """The nearest half-orthogonal matrix to g [M,N], roughly (Newton-Schulz; Jordan 2024)."""
+def orthogonal(g: Tensor, dtype: torch.dtype = torch.bfloat16, num_steps: int = 5) -> Tensor:
+    """The nearest half-orthogonal matrix to g [M,N], roughly (Newton-Schulz; Jordan 2024).
+
+    The iteration bears bfloat16; `dtype` may be whatever is faster.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g.bfloat16()
+    x = g.to(dtype)
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
     x = x / (x.norm() + 1e-7)
@@ -45,12 +48,13 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.98),
         weight_decay: float = 0.01,
+        products: torch.dtype = torch.bfloat16,
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
         every = list(parameters)
         matrices = [p for p in every if _is_matrix(p)]
-        self._rank = rank
+        self._rank, self._products = rank, products
         self._shares = _shares(matrices, num_processes)
         self._mine = {id(p) for p in self._shares[rank]}
         others = [p for p in every if not _is_matrix(p)]
@@ -92,7 +96,8 @@ class Muon(torch.optim.Optimizer):
         m = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
         direction = p.grad.lerp(m, group["momentum"]).flatten(1)
         scale = 0.2 * max(direction.shape) ** 0.5
-        p.add_(orthogonal(direction).view_as(p), alpha=-group["lr"] * scale)
+        step = orthogonal(direction, self._products).view_as(p)
+        p.add_(step, alpha=-group["lr"] * scale)
 
     def _step_vector(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]

@@ -1,18 +1,24 @@
-"""What both trainings share: averaged weights, checkpoints, the learning rate.
+"""What the trainings share: averaged weights, checkpoints, the learning rate, the precision.
 
 Knows torch; does not know what is trained.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class Average:
@@ -74,3 +80,69 @@ def until(deadline: float) -> Iterator[float]:
 def shuffled(n: int, generator: torch.Generator) -> Iterator[Tensor]:
     while True:
         yield from torch.randperm(n, generator=generator)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a training's passes compute in, and the products of its optimizer."""
+
+    passes: torch.dtype
+    products: torch.dtype
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: the faster one, measured"
+    )
+
+
+def precision(
+    wanted: str, device: str, *, threads: int, channels: int = 288, side: int = 16
+) -> Precision:
+    """One of PRECISIONS made plain: "auto" measures convolutions and products of the model's sizes.
+
+    Processors differ: with AMX instructions bfloat16 is several times faster, while a convolution
+    on one that has only avx512_bf16 can be slower in it than in float32.
+    """
+    if wanted != "auto":
+        dtype: torch.dtype = getattr(torch, wanted)
+        return Precision(dtype, dtype)
+    torch.set_num_threads(threads)
+    device_type = torch.device(device).type
+    x = torch.randn(8, channels, side, side, device=device, requires_grad=True)
+    kernel = torch.randn(channels, channels, 3, 3, device=device, requires_grad=True)
+    wide = torch.randn(4 * channels, channels, device=device, requires_grad=True)
+
+    def passes(dtype: torch.dtype) -> None:
+        with autocast(device_type, dtype):
+            y = F.conv2d(x, kernel, padding=1)
+            F.linear(y.flatten(2).transpose(1, 2), wide).float().mean().backward()
+
+    def products(dtype: torch.dtype) -> None:
+        m = kernel.detach().flatten(1).to(dtype)
+        s = m @ m.T
+        (s @ s) @ m
+
+    return Precision(_faster(passes, device_type), _faster(products, device_type))
+
+
+def autocast(device_type: str, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Passes in `dtype`; plain float32 needs nothing."""
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device_type, dtype)
+
+
+def _faster(work: Callable[[torch.dtype], None], device_type: str) -> torch.dtype:
+    """The type in which `work` takes less time: the best of three, after one that warms up."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        began = time.perf_counter()
+        work(dtype)
+        if device_type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    taken = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        seconds(dtype)
+        taken[dtype] = min(seconds(dtype) for _ in range(3))
+    return min(taken, key=taken.__getitem__)

@@ -1,0 +1,129 @@
+"""The quick way: a second question to the same UNet, learnt from the finished model itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scripts.draft import autoencoder, model, quick, training
+from scripts.draft.teacher import Teacher
+from studio.config import draft_model_dir
+from studio.engine.model import load_model
+from studio.model_card import Way, read_card
+
+FOLDER = draft_model_dir()
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    return Teacher(FOLDER, "cpu")
+
+
+def asked(teacher: Teacher, corner: tuple[int, int]) -> quick.Asked:
+    side = 16 * teacher.fold
+    ids = torch.tensor([[side, side, *corner, side, side]], dtype=torch.float)
+    words = teacher.words(["a ceramic red mug on a wooden table"])
+    z = noise(1, teacher.unet.config.in_channels, 16, 16)
+    return quick.Asked(z, torch.tensor([400]), *words, ids)
+
+
+@torch.no_grad()
+def test_the_quick_way_begins_as_the_full_one_without_guidance() -> None:
+    fresh = Teacher(FOLDER, "cpu")
+    full, other = asked(fresh, (0, 0)), asked(fresh, quick.CORNER)
+    before = full.velocity(fresh.unet)
+    quick.open_quick_way(fresh.unet)
+    assert (full.velocity(fresh.unet) - before).abs().max() < 1e-3
+    assert (other.velocity(fresh.unet) - before).abs().max() < 1e-3
+
+
+def test_only_quick_rows_are_told_of_the_corner() -> None:
+    ids = quick.time_ids((256, 320), torch.tensor([True, False]))
+    assert ids.tolist() == [[256, 320, 1024, 1024, 256, 320], [256, 320, 0, 0, 256, 320]]
+
+
+@pytest.mark.parametrize("num_steps", [4, 6, 8])
+def test_steps_are_those_that_eulers_sampler_takes(num_steps: int) -> None:
+    from diffusers import EulerDiscreteScheduler
+
+    sampler = EulerDiscreteScheduler(**model.SCHEDULER)
+    sampler.set_timesteps(num_steps)
+    steps = quick.trailing(num_steps)
+    assert steps[:, 0].tolist() == sampler.timesteps.tolist()
+    assert steps[1:, 0].tolist() == steps[:-1, 2].tolist()
+    velocities = noise(num_steps, 1, 4, 8, 8, seed=1)
+    z = noise(1, 4, 8, 8)
+    # The sampler's own latents are the picture with noise added, ours both weighed.
+    x = z * (sampler.sigmas[0] ** 2 + 1).sqrt()
+    for t, (first, _, last), v in zip(sampler.timesteps, steps, velocities, strict=True):
+        x = sampler.step(v, t, x).prev_sample
+        z = quick.turned(z, v, (quick.angles(first) - quick.angles(last))[None])
+    np.testing.assert_allclose(z, x, atol=1e-3)
+
+
+def test_what_is_learnt_ends_in_one_step_where_the_leader_comes_in_two() -> None:
+    def leader(z: Tensor, t: Tensor, states: Tensor, **_: Any) -> SimpleNamespace:
+        """Another velocity at every place and time."""
+        return SimpleNamespace(sample=z.tanh() + t[:, None, None, None] / 500 + states)
+
+    path = quick.trailing(4)[[0, 3]]
+    z, states = noise(2, 4, 8, 8), torch.ones(2, 4, 8, 8)
+    rows = quick.Asked(z, path[:, 0], states, states, torch.zeros(2, 6))
+    first, second, third = quick.angles(path).unbind(1)
+    half_way = quick.turned(z, leader(z, path[:, 0], states).sample, first - second)
+    there = quick.turned(half_way, leader(half_way, path[:, 1], states).sample, second - third)
+    found = quick.in_two_steps(rows, path, leader)  # type: ignore[arg-type]
+    torch.testing.assert_close(quick.turned(z, found, first - third), there, atol=1e-4, rtol=0)
+
+
+def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
+    made = noise(4, autoencoder.CHANNELS, 16, 16).half()
+    names = [("mug", "metal", "red", "studio")] * 4
+    group = {"latents": made, "flipped": made, "names": names, "size": (256, 256)}
+    training.save(tmp_path / "latents.pt", groups=[group])
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    config = (folder / "unet" / "config.json").read_text()
+
+    def run(out: str, *more: str) -> dict[str, Any]:
+        arguments = ["--model", str(folder), "--latents", str(tmp_path / "latents.pt")]
+        arguments += ["--batch", "4", "--precision", "float32", "--out", str(tmp_path / out)]
+        assert quick.main([*arguments, *more]) == 0
+        state = training.load(tmp_path / out)
+        assert state is not None
+        return state
+
+    first = run("quick.pt", "--minutes", "0.001")
+    again = run("quick.pt", "--minutes", str(first["minutes"] + 0.001))
+    assert again["step"] > first["step"] > 0
+    leader = str(tmp_path / "quick.pt")
+    run("few.pt", "--minutes", "0.001", "--leader", leader, "--steps", "4", "6")
+    few = ["--model", str(folder), "--out", str(tmp_path / "few.pt"), "--export"]
+    assert quick.main([*few, "--num-steps", "5"]) == 0
+    way = Way(num_steps=5, guidance_scale=1.0, crop=quick.CORNER, sampler="euler")
+    assert read_card(folder).quick == way
+    assert json.loads((folder / "unet" / "config.json").read_text()) == json.loads(config)
+    assert load_model(folder, precision="float32").card.quick == way
+
+
+@torch.no_grad()
+def test_guidance_is_learnt_as_the_samplers_have_it(teacher: Teacher) -> None:
+    full = asked(teacher, (0, 0))
+    states, pooled = teacher.words([""])
+    nothing = dataclasses.replace(full, states=states, pooled=pooled)
+    plain, without = full.velocity(teacher.unet), nothing.velocity(teacher.unet)
+    found = quick.guided(full, nothing, teacher.unet, 2.5)
+    torch.testing.assert_close(found, 2.5 * plain - 1.5 * without, atol=1e-4, rtol=0)
