@@ -54,7 +54,7 @@ from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
 from studio.model_choice import additions
-from studio.moderation.screening import Screening
+from studio.moderation.screening import Screening, SecondOpinion
 from studio.moderation.service import Moderation
 from studio.moderation.weights import classifier_of
 from studio.moderation_policy import load_moderation_policy
@@ -95,6 +95,7 @@ class Studio:
         store: Store,
         load: LoadModel | None,
         classifier: ClassifierProcess | None = None,
+        second_opinions: Sequence[SecondOpinion] = (),
     ) -> None:
         self.config = config
         self.card = card
@@ -182,8 +183,8 @@ class Studio:
                 facts=lambda: self._manager.facts,
                 counts=store.counts,
                 free_disk_bytes=lambda: shutil.disk_usage(config.data_dir).free,
-                needs_screening=lambda: not card.is_closed_world,
-                has_classifier=lambda: self.classifier.is_installed,
+                needs_screening=lambda: self._screening.is_needed,
+                has_classifier=lambda: self.classifier.is_well,
             ),
         )
         self.classifier = classifier or classifier_of(config, policy)
@@ -192,6 +193,7 @@ class Studio:
             card=card,
             classifier=self.classifier,
             opinion_of_words=self.moderation.opinion_of_words,
+            second_opinions=second_opinions,
             hand_on=self._recorder.record,
             on_doubt=self._board.doubt,
             show=self._board.show,
@@ -229,13 +231,15 @@ class Studio:
         card: ModelCard | None = None,
         load: LoadModel | None = None,
         classifier: ClassifierProcess | None = None,
+        second_opinions: Sequence[SecondOpinion] = (),
         is_started: bool = True,
     ) -> Iterator[Studio]:
         """Open the data folder, take back interrupted jobs, and begin loading the model.
 
         `card` and `load` put another model in the place of `config.model`'s folder, `classifier`
-        another in the place of the one by `config`'s weights. Without `is_started` the loading
-        waits for `start`: it would slow down what must be up first.
+        another in the place of the one by `config`'s weights; `second_opinions` are asked beside
+        it. Without `is_started` the loading waits for `start`: it would slow down what must be up
+        first.
 
         Raises:
             SetupError: the data folder, the presets or the model cannot be used.
@@ -247,7 +251,13 @@ class Studio:
             for job in store.recover():
                 log.warning("job %s was interrupted: now %s", job.id, job.status)
             studio = cls(
-                config, card=card, presets=presets, store=store, load=load, classifier=classifier
+                config,
+                card=card,
+                presets=presets,
+                store=store,
+                load=load,
+                classifier=classifier,
+                second_opinions=second_opinions,
             )
             studio._pictures.remove_leftovers()
             studio.gallery.finish_deleting()
@@ -527,7 +537,11 @@ class Studio:
         if isinstance(event, Started):
             self._begin(event.job_id)
             self.watch.started(event.job_id)
-        elif isinstance(event, Stepped):
+            self._board.update(event)
+            if self.moderation.is_doubted(event.job_id):
+                self._board.doubt(event.job_id)
+            return
+        if isinstance(event, Stepped):
             if not self._screening.may_show(event):
                 event = dataclasses.replace(event, preview=None)
         else:

@@ -34,10 +34,11 @@ from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.model_card import ModelCard
+from studio.moderation.weights import weights_path
 from studio.presets import load_presets
 from studio.sketch import read_picture_file
 from studio.terms import LOCAL_OWNER
-from studio.verdict import Release
+from studio.verdict import UNSCREENED, Release
 
 POLL_SECONDS = 0.1
 
@@ -80,7 +81,11 @@ def generate(
         # It is over before a faster backend would be ready.
         backend = "torch" if config.backend == "auto" else config.backend
         private = dataclasses.replace(
-            config, data_dir=data_dir, models_dir=models_dir, backend=backend
+            config,
+            data_dir=data_dir,
+            models_dir=models_dir,
+            backend=backend,
+            classifier_weights=weights_path(config),
         )
         with Studio.open(private, card=card, load=load) as studio:
             studio.wait_until_ready()
@@ -111,10 +116,16 @@ def _follow(studio: Studio, job_id: str, out: Path, lines: TextIO) -> list[Path]
         raise GenerationFailed(view.job.error or "The drawing was stopped: start it again.")
     if num_held := len(view.images) - len(written):
         raise GenerationFailed(
-            f"{num_held} of {request.num_images} pictures are held back: nothing screens this "
-            "model's pictures yet, so use the draft model."
+            f"{num_held} of {request.num_images} pictures are held back, and only a studio keeps "
+            f"such for a reviewer: draw them there. {_why_held(view)}"
         )
     return [written[index] for index in sorted(written)]
+
+
+def _why_held(view: JobView) -> str:
+    if any(hidden.screening == UNSCREENED for hidden in view.hidden.values()):
+        return "Nothing could check them: see `studio doctor`."
+    return "The safety check or the words of the brief ask for a person's eye."
 
 
 def _num_steps_done(view: JobView) -> int:

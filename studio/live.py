@@ -17,6 +17,7 @@ from studio.events import (
     PictureFinished,
     Pixels,
     Skipped,
+    Started,
     Stepped,
 )
 
@@ -47,7 +48,9 @@ class LiveBoard:
             if isinstance(event, Stepped):
                 self._step(event)
                 return  # a row would be read for nothing at every step
-            if isinstance(event, PictureFinished | Skipped):
+            if isinstance(event, Started):
+                self._jobs.setdefault(event.job_id, {})
+            elif isinstance(event, PictureFinished | Skipped):
                 self._jobs.get(event.job_id, {}).pop(event.index, None)
             elif isinstance(event, Finished | Failed | Cancelled):
                 self._jobs.pop(event.job_id, None)
@@ -55,7 +58,7 @@ class LiveBoard:
             self._wake()
 
     def doubt(self, job_id: str) -> None:
-        """Show no preview of the job any more, neither those there are nor any to come."""
+        """Show no preview of a job that was started, neither those there are nor any to come."""
         with self._changed:
             if job_id not in self._jobs:
                 return  # over already

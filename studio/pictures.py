@@ -86,6 +86,8 @@ class Pictures:
             self._make_folder(path.parent)
             write_whole(path, content)
             self._remove_others(path)
+            if release is not Release.RELEASED:
+                self._thumbnail(image_id).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
         return str(path.relative_to(self._data_dir))
@@ -105,13 +107,14 @@ class Pictures:
         target = self._data_dir / _FOLDERS[release] / f"{record.id}.png"
         source = self._inside(record.path)
         try:
-            if release is not Release.RELEASED:
-                self._thumbnail(record).unlink(missing_ok=True)
             self._make_folder(target.parent)
             if source != target.resolve() and source.is_file():
                 source.replace(target)
                 sync_folder(target.parent)
                 sync_folder(source.parent)
+            if release is not Release.RELEASED:
+                # After the picture: one that is made of it meanwhile is seen to be one too many.
+                self._thumbnail(record.id).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
         return str(target.relative_to(self._data_dir))
@@ -123,17 +126,17 @@ class Pictures:
             BadDataFolder: it cannot be deleted.
         """
         try:
-            self._thumbnail(record).unlink(missing_ok=True)
             for folder in sorted(set(_FOLDERS.values())):
                 path = self._data_dir / folder / f"{record.id}.png"
                 if path.is_file():
                     path.unlink()
                     sync_folder(path.parent)
+            self._thumbnail(record.id).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self._data_dir) from error
 
-    def _thumbnail(self, record: ImageRecord) -> Path:
-        return self._data_dir / THUMBS_FOLDER / f"{record.id}.webp"
+    def _thumbnail(self, image_id: str) -> Path:
+        return self._data_dir / THUMBS_FOLDER / f"{image_id}.webp"
 
     def _make_folder(self, folder: Path) -> None:
         mode = 0o755 if folder.name == RELEASED_FOLDER else 0o700

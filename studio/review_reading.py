@@ -17,6 +17,14 @@ from studio.statements import count
 from studio.tables import Tables
 from studio.verdict import Release
 
+EXPIRED = (
+    "SELECT images.* FROM images WHERE release = 'rejected' AND path <> ''"
+    " AND COALESCE((SELECT MAX(decided_at) FROM reviews WHERE image_id = images.id),"
+    " images.created_at) < ?"
+    " AND NOT EXISTS (SELECT 1 FROM reviews WHERE image_id = images.id"
+    " AND (answer IS NULL OR is_settled = 0))"
+)
+
 
 class ReviewReading(Tables):
     """Reviews and decisions, read."""
@@ -34,6 +42,11 @@ class ReviewReading(Tables):
     def reviews_of_image(self, image_id: str) -> list[Review]:
         rows = self._rows("SELECT * FROM reviews WHERE image_id = ? ORDER BY number", image_id)
         return [review_of_row(row) for row in rows]
+
+    def has_hidden_image(self, job_id: str) -> bool:
+        """Whether a picture of the job is held or rejected."""
+        sql = "SELECT COUNT(*) FROM images WHERE job_id = ? AND release IN ('held', 'rejected')"
+        return self._read(lambda db: count(db, sql, job_id)) > 0
 
     def num_twins(self, review: Review, *, not_of: str | None = None) -> int:
         """How many other open cases, none for an admin, have the very same picture.
@@ -144,12 +157,4 @@ class ReviewReading(Tables):
 
     def expired_images(self, before: float) -> list[ImageRecord]:
         """Rejected pictures with a file, rejected before that time, and not under appeal."""
-        rows = self._rows(
-            "SELECT images.* FROM images WHERE release = 'rejected' AND path <> ''"
-            " AND COALESCE((SELECT MAX(decided_at) FROM reviews WHERE image_id = images.id),"
-            " images.created_at) < ?"
-            " AND NOT EXISTS (SELECT 1 FROM reviews WHERE image_id = images.id"
-            " AND (answer IS NULL OR is_settled = 0))",
-            before,
-        )
-        return [image_of_row(row) for row in rows]
+        return [image_of_row(row) for row in self._rows(EXPIRED, before)]

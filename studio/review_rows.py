@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 from sqlite_utils import Database
 
@@ -16,7 +17,7 @@ from studio.audit import Entry, insert_entry
 from studio.errors import Conflict
 from studio.image_record import ImageRecord
 from studio.review import Act, Origin, Review
-from studio.review_reading import ReviewReading
+from studio.review_reading import EXPIRED, ReviewReading
 from studio.review_statements import (
     append,
     append_entry,
@@ -28,6 +29,7 @@ from studio.review_statements import (
     scores_of,
     set_review,
 )
+from studio.rows import image_of_row
 from studio.statements import count, insert_event, insert_image
 from studio.verdict import Release, Verdict
 
@@ -278,6 +280,8 @@ class ReviewRows(ReviewReading):
     ) -> Review:
         """Take a decision back that has not taken effect; the case is leased to `by` again.
 
+        Cases that were decided with it are free again. `made` is noted for each.
+
         Raises:
             Conflict: somebody else's, or too late.
         """
@@ -288,19 +292,11 @@ class ReviewRows(ReviewReading):
                 raise Conflict("Only your own last decision can be undone.")
             if review.is_settled or (review.due_at or 0) <= now:
                 raise Conflict("It is too late to undo this: the decision has taken effect.")
-            set_review(
-                db,
-                review_id,
-                answer=None,
-                decided_by=None,
-                decided_at=None,
-                due_at=None,
-                leased_by=by,
-                leased_until=leased_until,
-            )
-            version = review.policy_version
-            append(db, review, act=Act.UNDO, by=by, at=now, version=version)
-            _note(db, made)
+            for each in (review, *_decided_with(db, review)):
+                set_review(db, each.id, answer=None, decided_by=None, decided_at=None, due_at=None)
+                append(db, each, act=Act.UNDO, by=by, at=now, version=each.policy_version)
+                _note(db, made and dataclasses.replace(made, object=each.id))
+            set_review(db, review_id, leased_by=by, leased_until=leased_until)
             return get_review(db, review_id)
 
         return self._write(work)
@@ -337,27 +333,31 @@ class ReviewRows(ReviewReading):
     def settle_review(self, review_id: str, *, path: str, now: float) -> None:
         """Let a decision take effect; `path` is where the picture now lies.
 
-        A decision that was undone meanwhile, or has taken effect, is left alone.
+        An approved picture without a path has no file any more: what is left is its row. A decision
+        that was undone meanwhile, or has taken effect, is left alone.
         """
 
         def work(db: Database) -> None:
             review = get_review(db, review_id)
             if review.is_open or review.is_settled:
                 return
-            is_released = review.answer is Act.APPROVE
-            release = Release.RELEASED if is_released else Release.REJECTED
+            is_approved = review.answer is Act.APPROVE
+            is_released = is_approved and bool(path)
+            release = Release.REJECTED
+            if is_approved:
+                release = Release.RELEASED if path else Release.DELETED
             record = get_image(db, review.image_id)
             db.execute(
                 "UPDATE images SET release = ?, path = ? WHERE id = ?",
                 [release, path, review.image_id],
             )
             set_review(db, review_id, is_settled=1)
-            kind = "released" if is_released else "rejected"
             data = {"index": record.index, "image_id": record.id}
-            insert_event(db, review.job_id, kind, data)
-            if is_released:
+            insert_event(db, review.job_id, str(release), data)
+            if is_approved:
+                act, reason = (Act.RELEASE, "") if is_released else (Act.DELETE, "missing")
                 version = review.policy_version
-                append(db, review, act=Act.RELEASE, by=STUDIO, at=now, version=version)
+                append(db, review, act=act, by=STUDIO, at=now, reason=reason, version=version)
 
         self._write(work)
 
@@ -367,11 +367,26 @@ class ReviewRows(ReviewReading):
             lambda db: db.execute("UPDATE images SET path = ? WHERE id = ?", [path, image_id])
         )
 
-    def note_deleted(self, image_id: str, *, version: str, now: float) -> None:
-        """Say in the record that a picture's file is gone, which it must be already."""
+    def delete_expired(
+        self,
+        image_id: str,
+        *,
+        before: float,
+        delete: Callable[[ImageRecord], None],
+        version: str,
+        now: float,
+    ) -> bool:
+        """Have `delete` remove the file of a picture of `expired_images`, and say so in the record.
 
-        def work(db: Database) -> None:
-            record = get_image(db, image_id)
+        Both in one go, so that nobody appeals in between. `False` where it is expired no more.
+        """
+
+        def work(db: Database) -> bool:
+            rows = list(db.query(f"{EXPIRED} AND images.id = ?", [before, image_id]))
+            if not rows:
+                return False
+            record = image_of_row(rows[0])
+            delete(record)
             db.execute("UPDATE images SET path = '' WHERE id = ?", [image_id])
             append_entry(
                 db,
@@ -385,8 +400,19 @@ class ReviewRows(ReviewReading):
                 version=version,
                 scores=scores_of(db, image_id),
             )
+            return True
 
-        self._write(work)
+        return self._write(work)
+
+
+def _decided_with(db: Database, review: Review) -> list[Review]:
+    """The cases of the very same picture that were decided in the same act."""
+    sql = (
+        "SELECT * FROM reviews WHERE image_digest = ? AND answer = ? AND decided_by = ?"
+        " AND decided_at = ? AND is_settled = 0 AND id <> ? ORDER BY number"
+    )
+    given = [review.image_digest, review.answer, review.decided_by, review.decided_at, review.id]
+    return [review_of_row(row) for row in db.query(sql, given)]
 
 
 def _note(db: Database, made: Entry | None) -> None:

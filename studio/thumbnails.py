@@ -55,6 +55,9 @@ class Thumbnails:
         with self._lock:  # one at a time: the device is for drawing
             if not path.is_file():
                 self._write(path, _small(picture))
+                if not picture.is_file():  # hidden or deleted since it was read
+                    path.unlink(missing_ok=True)
+                    raise NotFound("There is no such picture: it may have been deleted.")
         return path
 
     def _write(self, path: Path, content: bytes) -> None:

@@ -1,11 +1,13 @@
 /* A stand-in for the NVIDIA driver's library, loaded by pynvml's own loader: two cards whose state
    is read from the file that FAKE_NVML names, one "key value" a line, anew at every call that may
-   change. Card 1 lacks what older cards lack: SM activity, ECC, fan. Only what the studio asks for
-   is here; anything else is NVML_ERROR_FUNCTION_NOT_FOUND to pynvml. */
+   change. Card 1 lacks what older cards lack: SM activity, ECC, fan. While it says "hang 1", counting
+   the cards does not return. Only what the studio asks for is here; anything else is
+   NVML_ERROR_FUNCTION_NOT_FOUND to pynvml. */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_LOADED = 9, ABSENT = 12, LOST = 15 };
 
@@ -65,6 +67,7 @@ int nvmlSystemGetDriverVersion(char *text, unsigned size) {
 }
 int nvmlSystemGetCudaDriverVersion(int *version) { *version = 13000; return SUCCESS; }
 int nvmlDeviceGetCount_v2(unsigned *count) {
+  while (state("hang", 0)) usleep(20000);
   if (!is_up || state("down", 0)) return UNINITIALIZED;
   *count = (unsigned)state("cards", 2);
   return SUCCESS;

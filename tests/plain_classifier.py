@@ -26,7 +26,12 @@ def main() -> None:
     if options.weights.read_text().strip() == "refuse":
         answer(error="These are no weights.")
         return
-    answer(backend="plain", digest="0" * 64)
+    if options.weights.read_text().strip() == "stillborn":
+        with options.weights.with_suffix(".starts").open("a") as starts:
+            starts.write("+")
+        return
+    cards = os.environ.get("CUDA_VISIBLE_DEVICES")
+    answer(backend=f"plain, cards {cards!r}", digest="0" * 64)
     while line := asked.readline():
         shapes = json.loads(line)["shapes"]
         pictures = [

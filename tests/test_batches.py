@@ -155,6 +155,20 @@ def test_a_picture_that_is_held_or_gone_is_not_in_the_zip_and_is_told(studio: St
     assert studio.batches.view(batch_id).num_held == 1
 
 
+def test_a_picture_that_is_hidden_while_a_zip_is_sent_is_not_in_it(studio: Studio) -> None:
+    batch_id = studio.batches.check("a.csv", table(*good_lines(2))).batch.id
+    studio.batches.start(batch_id)
+    wait_for_batch(studio, batch_id)
+    images = studio.batches.images_of(rows := studio.batches.lines(batch_id))
+    pieces = studio.batches.zipped(batch_id)
+    begun = next(pieces)
+    sql = "UPDATE images SET release = 'held' WHERE id = ?"  # its file not moved yet
+    hidden = images[rows[1].job_id][0]
+    studio._store._write(lambda db: db.execute(sql, [hidden.id]))
+    with zipfile.ZipFile(io.BytesIO(begun + joined(pieces))) as archive:
+        assert archive.namelist() == ["SKU-0001.png", "pictures.csv"]
+
+
 def test_the_queue_holds_a_few_rows_of_a_batch_and_no_more(open_studio: OpenStudio) -> None:
     studio = open_studio(step_seconds=0.01)
     batch_id = studio.batches.check("a.csv", table(*good_lines(60))).batch.id

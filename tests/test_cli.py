@@ -113,6 +113,14 @@ def test_generate_tells_of_pictures_that_are_held_back(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_generate_asks_the_classifier_of_the_data_folder(tmp_path: Path) -> None:
+    weights = tmp_path / "data" / "classifier" / "open_nsfw_weights.h5"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"not what was published")
+    with pytest.raises(GenerationFailed, match=r"held back.* Nothing could check them"):
+        generate(Config(data_dir=tmp_path / "data"), BRIEF, tmp_path / "out", **closed_form())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -34,7 +34,7 @@ from studio.engine.kept_times import KeptTimes
 from studio.engine.model import Model, load_model
 from studio.engine.probe import agreement, box_outlines, clipped_share
 from studio.engine.step_times import StepTimes
-from studio.errors import BadModel, Unavailable
+from studio.errors import BadConfig, BadModel, Unavailable
 from studio.kept_settings import keep_setting, kept_settings
 from studio.logs import logging_to
 from studio.model_choice import configured
@@ -203,10 +203,31 @@ def test_a_backend_that_was_not_asked_for_is_told(config: Config, tmp_path: Path
     (config.cache_dir / "plans" / "old").mkdir(parents=True)
     finding = symptoms(wanted, gaussian_model(), tmp_path, Serving("")).slow()
     assert finding.status is Status.PROBLEM
-    assert finding.cause == "OpenVINO was asked for and torch draws."
+    assert finding.cause == "openvino was asked for and torch draws."
     assert finding.apply is not None
     finding.apply()
     assert not (config.cache_dir / "plans").exists()
+
+
+def test_symptoms_are_measured_on_the_device_that_draws(config: Config, tmp_path: Path) -> None:
+    elsewhere = dataclasses.replace(config, device="cuda:99")
+    with pytest.raises(BadConfig, match="cuda:99"):
+        Symptoms(elsewhere, NOBODY, out=tmp_path).black()
+
+
+def test_a_faster_backend_that_was_given_up_is_told_with_its_reason(
+    config: Config, tmp_path: Path
+) -> None:
+    class Serving(Running):
+        def health(self) -> dict[str, object]:
+            return {"status": "ready", "backend": "torch", "no_plan": "Its answers differ."}
+
+        def metrics(self) -> str:
+            return ""
+
+    finding = symptoms(config, gaussian_model(), tmp_path, Serving("")).slow()
+    assert finding.status is Status.WARNING
+    assert finding.cause == "torch draws, as nothing faster serves here: Its answers differ."
 
 
 def test_memory_of_a_running_studio_is_told_before_and_after_it_is_given_back(

@@ -190,6 +190,20 @@ def test_a_picture_is_reproduced_by_a_button(served: Served, new_page: NewPage) 
     assert newest(served)[0] == mug
 
 
+def test_a_picture_is_reported_by_a_button_and_gone_at_once(
+    served: Served, new_page: NewPage
+) -> None:
+    served.studio.wait(served.studio.submit(Brief(subject="vase", seed=9)).id, WAIT_SECONDS)
+    vase, *others = newest(served, 3)
+    page = open_gallery(served, new_page, f"#gallery/{vase}")
+    page.get_by_role("button", name="Report").click()
+    expect(page.locator(".v-gallery-says")).to_contain_text("a reviewer looks at it")
+    expect(page.locator(".v-lightbox")).to_be_hidden()
+    assert newest(served) == others
+    (review,) = served.studio._store.reviews(is_open=True)
+    assert (review.image_id, review.origin) == (vase, "report")
+
+
 def test_pictures_leave_as_a_zip_with_the_bytes_they_have(served: Served) -> None:
     chosen = newest(served)
     address = f"{served.address}/gallery/pictures.zip"

@@ -1,15 +1,18 @@
 """An attack list: a held picture asked for by every address the studio has. None gives it away.
 
 The addresses are asked of the app itself, so that one that is added later is attacked as well:
-every route, with everything an attacker may know of the picture in the place of its parameters.
+every route, the API's too, with everything an attacker may know of the picture in the place of its
+parameters; by session, and by key.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import itertools
 import re
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -19,13 +22,19 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from PIL import Image, UnidentifiedImageError
+from starlette.routing import Mount
 
 from studio.access import RULES
+from studio.api_key import Scope
 from studio.application import Studio
 from studio.brief import Brief
+from studio.engine.classifier_process import ClassifierProcess
+from studio.engine.denoiser import Denoiser, Rows
+from studio.engine.gaussian import gaussian_model
 from studio.review import Act
 from studio.server import create_app
 from studio.store import DATABASE_NAME
@@ -36,6 +45,10 @@ from tests.people_tools import browser_of, people_of
 
 OWNER, STRANGER, OTHER = "olga", "bob", "raul"
 """Whose picture it is, another merchandiser, and a reviewer who has not its case."""
+
+PEOPLE = {"olga": "merchandiser", "bob": "merchandiser", "rita": "reviewer", "raul": "reviewer"}
+MANY = 10**9
+"""Requests a minute: nobody is to be saved by asking too often."""
 
 LEAVING = ("/sign-in", "/sign-out")
 """Asking these would end the session that asks the rest."""
@@ -132,16 +145,24 @@ def fetch(client: httpx.Client, address: str, method: str = "GET", **more: Any) 
     return bytes(received)
 
 
-def addresses(app: FastAPI, names: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(method, address) of every route, with everything that is known in its parameters."""
-    known = [*names.values(), f"{names['id']}.png", f"held/{names['id']}.png", "0", "png"]
-    own = {
+def routes_of(app: FastAPI) -> set[tuple[str, str]]:
+    """(path, method) of every route of the app and of the API that is mounted in it."""
+    found = {
         (str(route.path), method)
         for route in iter_route_contexts(app.routes)
         for method in (route.methods or ())
     }
+    for route in app.routes:
+        if isinstance(route, Mount) and route.path and isinstance(route.app, FastAPI):
+            found |= {(route.path + path, method) for path, method in routes_of(route.app)}
+    return found
+
+
+def addresses(app: FastAPI, names: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(method, address) of every route, with everything that is known in its parameters."""
+    known = [*names.values(), f"{names['id']}.png", f"held/{names['id']}.png", "0", "png"]
     others = {(rule.replace("*", "{rest}"), "GET") for rule in RULES}
-    for path, method in sorted(own | others):
+    for path, method in sorted(routes_of(app) | others):
         if method not in ("GET", "POST") or path in LEAVING:
             continue
         parameters = re.findall(r"{([^}]+)}", path)
@@ -158,22 +179,34 @@ def attack(served: Served, target: Target) -> list[str]:
     body = dict.fromkeys(("ids", "images", "image_ids", "pictures", "data"), guesses)
     tricks = [("GET", trick.format(**target.names)) for trick in TRICKS]
     routes = list(addresses(create_app(served.studio), target.names))
+    keyed = [each for each in routes if each[1].startswith("/api/")]
     found = []
+
+    def ask(client: httpx.Client, who: object, asked: list[tuple[str, str]]) -> None:
+        client.timeout = httpx.Timeout(STREAM_SECONDS)
+        for method, address in asked:
+            more = {"json": body} if method == "POST" else {}
+            if target.is_shown_by(fetch(client, address, method, **more)):
+                found.append(f"{who}: {method} {address}")
+
     for name in (None, OWNER, STRANGER, OTHER):
         with browser_of(served, name) as client:
-            client.timeout = httpx.Timeout(STREAM_SECONDS)
-            for method, address in [*tricks, *routes]:
-                more = {"json": body} if method == "POST" else {}
-                if target.is_shown_by(fetch(client, address, method, **more)):
-                    found.append(f"{name}: {method} {address}")
+            ask(client, name, [*tricks, *routes])
+    for name in (OWNER, OTHER):
+        key = served.studio.keys.create(name, "attack", list(Scope))[1]
+        with browser_of(served) as client:
+            client.headers["Authorization"] = f"Bearer {key}"
+            ask(client, f"a key of {name}", keyed)
     return found
 
 
 @pytest.fixture
 def studio(open_studio: OpenStudio, tmp_path: Path) -> Studio:
     policy = write_policy(tmp_path, undo_seconds=0)
-    studio = open_studio(is_closed_world=False, moderation_policy=policy)
-    people_of(studio, olga="merchandiser", bob="merchandiser", rita="reviewer", raul="reviewer")
+    studio = open_studio(
+        is_closed_world=False, moderation_policy=policy, api_requests_per_minute=MANY
+    )
+    people_of(studio, **PEOPLE)
     return studio
 
 
@@ -194,7 +227,10 @@ def test_the_list_would_find_a_picture_that_is_given_away(
         time.sleep(0.01)
     served = serve(studio)
     with browser_of(served, OWNER) as client:
-        assert held.is_shown_by(fetch(client, f"/pictures/{held.names['id']}.png"))
+        for address in ("/pictures/{id}.png", "/api/v1/pictures/{id}/file"):
+            address = address.format(**held.names)
+            assert held.is_shown_by(fetch(client, address))
+            assert any(address in asked for asked in addresses(create_app(studio), held.names))
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("a.png", held.content)
@@ -228,6 +264,55 @@ def test_a_reported_picture_is_gone_even_from_the_caches_of_who_has_seen_it(
         assert client.get(address, headers=known).status_code == 304
         assert client.post(f"{address[:-4]}/report", json={"words": "odd"}).status_code == 201
         assert client.get(address, headers=known).status_code == 404
+
+
+class Waiting:
+    """The closed-form denoiser, which stops in the middle of a picture until it may go on."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._denoiser = denoiser
+        self.num_passes_left = 10**9
+        self.may_go_on = threading.Event()
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        self.num_passes_left -= 1
+        if self.num_passes_left < 0:
+            assert self.may_go_on.wait(600)
+        return self._denoiser.denoise(rows)
+
+
+def test_a_picture_that_is_being_made_and_doubted_is_given_to_nobody_by_any_address(
+    open_studio: OpenStudio, serve: Serve, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.txt"
+    weights.write_text("well")
+    model = gaussian_model()
+    waiting = Waiting(model.denoiser)
+    model = dataclasses.replace(model, denoiser=waiting)
+    studio = open_studio(
+        load=lambda precision, report: model,
+        is_closed_world=False,
+        moderation_policy=write_policy(tmp_path, hold_from=0.0),
+        classifier=ClassifierProcess(
+            weights, sha256="", cache_dir=None, worker="tests.plain_classifier"
+        ),
+        api_requests_per_minute=MANY,
+    )
+    people_of(studio, **PEOPLE)
+    studio.wait_until_ready(WAIT_SECONDS)
+    target = Target(studio, draw(studio, owner=OWNER), take(studio).review.id)
+    waiting.num_passes_left = 6
+    job = studio.submit(Brief(subject="mug", color="red", seed=7), OWNER)
+    target.names |= {"job": job.id, "id": job.image_id(0)}
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while waiting.num_passes_left >= 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert attack(serve(studio), target) == []
+        assert studio.job(job.id, OWNER).status.is_active
+    finally:
+        waiting.may_go_on.set()
 
 
 def test_a_picture_that_is_being_made_is_given_to_nobody(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.events import Cancelled, Finished, PictureFinished, Skipped, Stepped
+from studio.events import Cancelled, Finished, PictureFinished, Skipped, Started, Stepped
 from studio.live import LiveBoard
 
 PREVIEW = np.zeros((8, 8, 3), np.uint8)
@@ -62,3 +62,17 @@ def test_a_skipped_picture_leaves_the_board() -> None:
     board.update(Stepped(job_id="job", index=0, step=3, num_steps=9))
     board.update(Skipped(job_id="job", index=0))
     assert board.pictures("job") == {}
+
+
+def test_a_job_that_was_doubted_before_its_first_step_shows_no_preview_in_that_run() -> None:
+    board = LiveBoard()
+    step = Stepped(job_id="job", index=0, step=1, num_steps=9, preview=PREVIEW)
+    board.update(Started(job_id="job"))
+    board.doubt("job")
+    board.update(step)
+    board.show(step)
+    assert board.pictures("job")[0].preview is None
+    board.update(Cancelled(job_id="job"))
+    board.update(Started(job_id="job"))
+    board.update(step)
+    assert board.pictures("job")[0].preview is PREVIEW

@@ -174,7 +174,7 @@ class _Offering:
     """A planner whose plan is there after the engine has come to rest."""
 
     def __init__(self, on_offer: Callable[[], None]) -> None:
-        self.message, self.offered_at = "preparing", 0.0
+        self.message, self.offered_at, self.is_given_up = "preparing", 0.0, False
         self.offer: Model | None = None
         self._on_offer = on_offer
 
@@ -190,6 +190,9 @@ class _Offering:
 
     def take(self) -> None:
         self.offer, self.message = None, ""
+
+    def give_up(self, reason: str) -> None:
+        self.message, self.is_given_up = reason, True
 
 
 def test_a_plan_offered_while_nothing_is_drawn_takes_over_at_once() -> None:
@@ -244,6 +247,7 @@ def test_a_plan_that_does_not_run_costs_nothing_but_the_plan() -> None:
     assert health.num_restarts == 0
     assert health.backend == "closed-form"
     assert "no such instruction" in health.plan
+    assert health.no_plan == health.plan
 
 
 def test_an_estimate_is_of_the_backend_that_will_draw_it() -> None:

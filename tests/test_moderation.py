@@ -28,6 +28,7 @@ from tests.moderation_tools import (
     write_policy,
 )
 from tests.people_tools import people_of
+from tests.test_watch import sample
 
 
 @pytest.fixture
@@ -86,6 +87,28 @@ def test_the_rest_of_the_batch_goes_on(open_studio: OpenStudio, tmp_path: Path) 
     assert all(
         image.release is Release.HELD for image in studio.view(job_id, OWNER.name).images.values()
     )
+
+
+def test_a_classifier_that_hangs_holds_up_no_denoising_step(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.txt"
+    weights.write_text("hang")
+    classifier = ClassifierProcess(
+        weights, sha256="", cache_dir=None, worker="tests.plain_classifier"
+    )
+    studio = open_studio(
+        classifier=classifier, moderation_policy=write_policy(tmp_path, timeout_seconds=3600)
+    )
+    job = studio.submit(Brief(subject="mug", num_images=3, seed=1), OWNER.name)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while sample(studio, "vitrine_stage_duration_seconds_count", stage="decoding") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert studio.view(job.id, OWNER.name).images == {}, "drawn, and not yet judged"
+    classifier.close()
+    view = studio.wait(job.id, WAIT_SECONDS)
+    assert {image.release for image in view.images.values()} == {Release.HELD}
 
 
 @pytest.mark.parametrize("person", [OWNER, STRANGER, ADMIN])
@@ -266,6 +289,57 @@ def test_words_that_want_an_eye_hold_the_pictures_of_a_closed_world(
     assert "bikini" in case.review.words
 
 
+def test_words_that_want_an_eye_stop_the_previews_of_a_closed_world_too(
+    open_studio: OpenStudio,
+) -> None:
+    studio = open_studio(step_seconds=0.02)
+    studio.wait_until_ready(WAIT_SECONDS)
+    seen: dict[str, list[bool]] = {}
+    for subject in ("mug", "bikini"):
+        job = studio.submit(Brief(subject=subject, seed=1, num_steps=20), OWNER.name)
+        looks = seen[subject] = []
+        while studio.job(job.id, OWNER.name).status.is_active:
+            looks += [live.preview is not None for live in studio.live(job.id).values()]
+    assert any(seen["mug"]), "what nobody doubts is shown"
+    assert seen["bikini"]
+    assert not any(seen["bikini"])
+
+
+def test_a_job_with_a_hidden_picture_is_doubted_from_its_first_step_on(studio: Studio) -> None:
+    job_id = draw(studio)
+    assert studio.moderation.is_doubted(job_id), "drawn on after a restart, or again"
+    studio.moderation.approve(REVIEWER, take(studio).review.id)
+    wait_for_release(studio, job_id, Release.RELEASED)
+    assert not studio.moderation.is_doubted(job_id)
+    assert studio.moderation.is_doubted("no such job"), "where it cannot be told"
+
+
+def test_an_approved_picture_whose_file_is_gone_is_promised_to_nobody(studio: Studio) -> None:
+    job_id = draw(studio)
+    image = image_of(studio, job_id)
+    studio.picture_path(image).unlink()
+    studio.moderation.approve(REVIEWER, take(studio).review.id)
+    wait_for_release(studio, job_id, Release.DELETED)
+    entry = studio.moderation.decisions(REVIEWER)[-1]
+    assert (entry.act, entry.reason) == (Act.DELETE, "missing")
+    assert not studio.moderation.why_hidden(image_of(studio, job_id)).is_waiting
+
+
+def test_what_was_decided_together_is_undone_together(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    studio = open_studio(is_closed_world=False, moderation_policy=write_policy(tmp_path))
+    for seed in (5, 5, 6):
+        draw(studio, seed=seed)
+    first = take(studio).review.id
+    assert len(studio.moderation.approve(REVIEWER, first, with_twins=True)) == 2
+    studio.moderation.undo(REVIEWER, first)
+    assert studio.moderation.counts(REVIEWER).num_open == 3
+    assert studio.moderation.counts(REVIEWER).num_settling == 0
+    assert take(studio, OTHER_REVIEWER).review.id != first, "the twin is free, the first is not"
+    assert len(studio.audit.entries(act="review.undo")) == 2
+
+
 def test_retention_deletes_the_files_and_says_so(open_studio: OpenStudio, tmp_path: Path) -> None:
     policy = write_policy(tmp_path, undo_seconds=0, rejected_days=1)
     studio = open_studio(is_closed_world=False, moderation_policy=policy)
@@ -285,6 +359,24 @@ def test_retention_deletes_the_files_and_says_so(open_studio: OpenStudio, tmp_pa
     with pytest.raises(Conflict, match="deleted"):
         studio.moderation.appeal(OWNER, image.id)
     assert not studio.moderation.why_hidden(image_of(studio, jobs[0])).can_appeal
+
+
+def test_a_picture_that_is_appealed_in_the_last_moment_is_kept(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    policy = write_policy(tmp_path, undo_seconds=0, rejected_days=1)
+    studio = open_studio(is_closed_world=False, moderation_policy=policy)
+    job_id = draw(studio)
+    studio.moderation.reject(REVIEWER, take(studio).review.id, "broken")
+    wait_for_release(studio, job_id, Release.REJECTED)
+    later = time.time() + 2 * 86400
+    (record,) = studio._store.expired_images(later)
+    studio.moderation.appeal(OWNER, record.id)  # after it was found, before it was deleted
+    is_deleted = studio._store.delete_expired(
+        record.id, before=later, delete=studio._pictures.delete, version="1", now=later
+    )
+    assert not is_deleted
+    assert files(studio, "held") == {f"{record.id}.png"}
 
 
 def test_a_note_that_is_too_long_or_empty_is_refused(studio: Studio) -> None:

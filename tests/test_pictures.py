@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 from studio.errors import BadDataFolder, NotFound, StorageFull
 from studio.events import Pixels
 from studio.pictures import Pictures, read_metadata
+from studio.thumbnails import Thumbnails
 from studio.verdict import Release
 from tests.store_tools import make_image, make_job, run_python
 
@@ -66,6 +67,31 @@ def test_held_and_released_pictures_live_apart(
     pictures.save("seen", pixels, {})
     pictures.save("unseen", pixels, {}, release=Release.HELD)
     assert files(tmp_path) == ["held/unseen.png", "pictures/seen.png"]
+
+
+def test_a_picture_that_is_drawn_again_and_held_leaves_nothing_of_when_it_was_not(
+    pictures: Pictures, pixels: Pixels, tmp_path: Path
+) -> None:
+    pictures.save("abc", pixels, {})
+    Thumbnails(tmp_path).make("abc", pixels)
+    pictures.save("abc", pixels, {}, release=Release.HELD)
+    assert files(tmp_path) == ["held/abc.png"]
+
+
+class Vanishing(PosixPath):
+    """A picture's file that is moved away as soon as it was read."""
+
+    def is_file(self, **named: bool) -> bool:
+        return False
+
+
+def test_a_picture_that_is_hidden_while_its_thumbnail_is_made_leaves_none(
+    pictures: Pictures, pixels: Pixels, tmp_path: Path
+) -> None:
+    _, path = pictures.save("abc", pixels, {})
+    with pytest.raises(NotFound):
+        Thumbnails(tmp_path).path("abc", Vanishing(tmp_path / path))
+    assert files(tmp_path) == ["pictures/abc.png"]
 
 
 def test_a_removed_picture_is_gone(pictures: Pictures, pixels: Pixels, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
 from studio.engine.faults import NAN_WORD
+from studio.errors import BadDataFolder
 from studio.person import Person, Role
 from studio.server import create_app, listen, uvicorn_config
+from studio.watch_rows import Counts
 from tests.conftest import WAIT_SECONDS, serving
 from tests.nvml_tools import FakeNvml, fake_nvml
 from tests.prometheus_tools import ROOT, RULES, WINDOW, Prometheus, program, prometheus
@@ -41,6 +43,12 @@ class Shop:
     free_disk_bytes: int = 2**40
     memory_limit: int | None = None
     has_classifier: bool = True
+    is_unreadable: bool = False
+
+    def counts(self) -> Counts:
+        if self.is_unreadable:
+            raise BadDataFolder("The database cannot be read, on purpose.")
+        return self.studio._store.counts()
 
     def draw(self, brief: Brief = BRIEF) -> None:
         self.studio.wait(self.studio.submit(brief).id, WAIT_SECONDS)
@@ -72,6 +80,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             free_disk_bytes=lambda: shop.free_disk_bytes,
             memory_limit=lambda: shop.memory_limit,
             has_classifier=lambda: shop.has_classifier,
+            counts=shop.counts,
         )
         studio.wait_until_ready(WAIT_SECONDS)
         yield shop
@@ -201,6 +210,14 @@ CAUSES: dict[str, tuple[Act, Act]] = {
         lambda shop: setattr(shop, "has_classifier", False),
         lambda shop: setattr(shop, "has_classifier", True),
     ),
+    "VitrineCardsUnread": (
+        lambda shop: shop.cards.set(hang=1),
+        lambda shop: shop.cards.set(hang=0),
+    ),
+    "VitrineDown": (
+        lambda shop: setattr(shop, "is_unreadable", True),
+        lambda shop: setattr(shop, "is_unreadable", False),
+    ),
     "VitrineReviewBacklog": (hold, review),
     "VitrineErrorRate": (fail, let_go),
     "VitrineOutOfMemory": (run_out_of_memory, let_go),
@@ -221,6 +238,8 @@ TOGETHER = (
     ("VitrineReviewBacklog", "VitrineErrorRate", "VitrineOutOfMemory", "VitrineEngineRestarts"),
     ("VitrineSlowJobs",),
     ("VitrineQueueAge",),
+    ("VitrineCardsUnread",),
+    ("VitrineDown",),
 )
 """Causes that do not stand in each other's way are provoked at once, to save time."""
 

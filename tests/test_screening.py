@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,9 @@ from studio.engine.classifier_process import ClassifierProcess
 from studio.engine.gaussian import gaussian_model
 from studio.errors import NotScreened
 from studio.events import Event, Finished, PictureFinished, Stepped
-from studio.moderation.screening import Screening
-from studio.moderation_policy import ModerationPolicy, load_moderation_policy
-from studio.verdict import Answer, Opinion, Verdict
+from studio.moderation.screening import Screening, SecondOpinion
+from studio.moderation_policy import Bands, ModerationPolicy, load_moderation_policy
+from studio.verdict import DOUBTED, UNSCREENED, Answer, Opinion, Verdict
 from tests.moderation_tools import write_policy
 
 GREY, RED, PINK = (90, 90, 90), (255, 0, 0), (250, 100, 100)
@@ -89,9 +91,9 @@ def screening_of(
     *,
     is_closed_world: bool = False,
     words: Opinion | None = None,
+    second_opinions: Sequence[SecondOpinion] = (),
+    close_seconds: float = 60,
 ) -> Screening:
-    import dataclasses
-
     card = dataclasses.replace(gaussian_model().card, is_closed_world=is_closed_world)
     return Screening(
         policy,
@@ -101,6 +103,8 @@ def screening_of(
         hand_on=heard.hand_on,
         on_doubt=heard.doubted.append,
         show=heard.show,
+        second_opinions=second_opinions,
+        close_seconds=close_seconds,
     )
 
 
@@ -184,6 +188,52 @@ def test_words_of_the_brief_hold_a_picture_the_classifier_allows(
     assert "opennsfw2" in verdict.scores
 
 
+def suspicious(job_id: str, pixels: np.ndarray) -> Opinion | None:
+    """A second classifier, which doubts whatever is red and has nothing to say of the rest."""
+    if pixels[..., 0].mean() < 200:
+        return None
+    return Opinion(source="second", answer=Answer.HOLD, reason=DOUBTED, score=0.7)
+
+
+def test_a_second_opinion_counts_where_it_is_the_stricter_one(
+    policy: ModerationPolicy, tmp_path: Path
+) -> None:
+    absent = ClassifierProcess(tmp_path / "none.h5", sha256="", cache_dir=None)
+    screening = screening_of(
+        policy, absent, Heard(), is_closed_world=True, second_opinions=[suspicious]
+    )
+    grey, red = screening.verdicts([picture(GREY), picture(RED, 1)])
+    assert (grey.answer, grey.scores) == (Answer.ALLOW, {})
+    assert (red.answer, red.reason, red.scores) == (Answer.HOLD, DOUBTED, {"second": 0.7})
+
+
+def test_a_second_opinion_that_throws_allows_nothing(
+    policy: ModerationPolicy, classifier: ClassifierProcess
+) -> None:
+    def throw(job_id: str, pixels: np.ndarray) -> Opinion | None:
+        raise ValueError("on purpose")
+
+    screening = screening_of(policy, classifier, Heard(), second_opinions=[throw])
+    (verdict,) = screening.verdicts([picture(GREY)])
+    assert (verdict.answer, verdict.reason) == (Answer.HOLD, UNSCREENED)
+
+
+def test_a_preview_that_a_second_opinion_doubts_is_not_shown(
+    policy: ModerationPolicy, classifier: ClassifierProcess, weights: Path
+) -> None:
+    weights.write_text("well")
+    lenient = dataclasses.replace(policy, bands=Bands(hold_from=1.0, block_from=2.0))
+    heard = Heard()
+    screening = screening_of(lenient, classifier, heard, second_opinions=[suspicious])
+    screening.start()
+    assert not screening.may_show(stepped(PINK, "bad"))
+    assert not screening.may_show(stepped(GREY, "good"))
+    heard.wait(lambda: len(heard.shown) == 1)
+    screening.close()
+    assert [event.job_id for event in heard.shown] == ["good"]
+    assert heard.doubted == ["bad"]
+
+
 def test_events_leave_in_the_order_in_which_they_came(
     policy: ModerationPolicy, classifier: ClassifierProcess
 ) -> None:
@@ -242,6 +292,24 @@ def test_previews_of_an_open_world_are_never_shown_without_a_classifier(
     assert closed.may_show(stepped(GREY, "job"))
 
 
+def test_previews_of_a_closed_world_are_not_shown_where_its_pictures_would_be_held(
+    policy: ModerationPolicy, classifier: ClassifierProcess, weights: Path, tmp_path: Path
+) -> None:
+    absent = ClassifierProcess(tmp_path / "none.h5", sha256="", cache_dir=None)
+    strict = dataclasses.replace(policy, releases_closed_world=False)
+    screening = screening_of(strict, absent, Heard(), is_closed_world=True)
+    assert not screening.may_show(stepped(GREY, "job"))
+    assert screening.is_needed
+    screening = screening_of(policy, classifier, Heard(), is_closed_world=True)
+    assert screening.may_show(stepped(GREY, "job"))
+    weights.write_text("throw")
+    screening.verdicts([picture(GREY)])
+    assert not screening.may_show(stepped(GREY, "job"))
+    weights.write_text("well")
+    screening.verdicts([picture(GREY)])
+    assert screening.may_show(stepped(GREY, "job"))
+
+
 def test_what_was_refused_is_not_started_again_until_the_file_changes(
     classifier: ClassifierProcess, weights: Path
 ) -> None:
@@ -251,6 +319,81 @@ def test_what_was_refused_is_not_started_again_until_the_file_changes(
             classifier.scores([pixels(GREY)], timeout_seconds=30)
     weights.write_text("well, after all")
     assert classifier.scores([pixels(GREY)], timeout_seconds=30) == [pytest.approx(1 / 3)]
+
+
+def test_a_start_that_died_is_not_tried_again_with_every_picture(weights: Path) -> None:
+    weights.write_text("stillborn")
+    process = ClassifierProcess(
+        weights, sha256="", cache_dir=None, worker="tests.plain_classifier", retry_seconds=3600
+    )
+    for _ in range(3):
+        with pytest.raises(NotScreened, match="died"):
+            process.scores([pixels(GREY)], timeout_seconds=30)
+    assert weights.with_suffix(".starts").read_text() == "+"
+    assert not process.is_well
+    process.close()
+
+
+def test_a_start_that_died_is_tried_again_later(weights: Path) -> None:
+    weights.write_text("stillborn")
+    process = ClassifierProcess(
+        weights, sha256="", cache_dir=None, worker="tests.plain_classifier", retry_seconds=0
+    )
+    for _ in range(2):
+        with pytest.raises(NotScreened, match="died"):
+            process.scores([pixels(GREY)], timeout_seconds=30)
+    assert weights.with_suffix(".starts").read_text() == "++"
+    process.close()
+
+
+def test_a_classifier_is_well_until_it_fails_again_and_again(
+    classifier: ClassifierProcess, weights: Path
+) -> None:
+    assert classifier.is_well
+    for behaviour in ("nan", "throw", "die"):
+        assert classifier.is_well
+        weights.write_text(behaviour)
+        with contextlib.suppress(NotScreened):
+            classifier.scores([pixels(GREY)], timeout_seconds=30)
+    assert not classifier.is_well
+    weights.write_text("well")
+    classifier.scores([pixels(GREY)], timeout_seconds=30)
+    assert classifier.is_well
+    weights.unlink()
+    assert not classifier.is_well
+
+
+def test_weights_that_are_refused_are_not_well_until_others_are_there(
+    classifier: ClassifierProcess, weights: Path
+) -> None:
+    weights.write_text("refuse")
+    with pytest.raises(NotScreened):
+        classifier.prepare()
+    assert not classifier.is_well
+    weights.write_text("well, after all")
+    assert classifier.is_well
+
+
+def test_the_classifier_leaves_the_cards_alone(
+    classifier: ClassifierProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    classifier.prepare()
+    assert classifier.backend == "plain, cards ''"
+
+
+def test_a_classifier_that_hangs_does_not_hold_up_the_end(
+    policy: ModerationPolicy, classifier: ClassifierProcess, weights: Path
+) -> None:
+    weights.write_text("hang")
+    patient, heard = dataclasses.replace(policy, timeout_seconds=3600), Heard()
+    screening = screening_of(patient, classifier, heard, close_seconds=0.2)
+    screening.start()
+    screening.hear(picture(GREY))
+    screening.close()
+    ((_, verdict),) = heard.events
+    assert verdict is not None
+    assert (verdict.answer, verdict.reason) == (Answer.HOLD, UNSCREENED)
 
 
 def test_a_closed_classifier_is_not_started_again(classifier: ClassifierProcess) -> None:

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,15 +24,18 @@ from studio.api_key import Scope
 from studio.application import Studio
 from studio.brief import Brief
 from studio.config import Config
+from studio.engine.classifier_process import ClassifierProcess
 from studio.engine.faults import NAN_WORD
 from studio.errors import BadConfig, BadInput, Forbidden, QueueFull, StudioError
 from studio.job import JobStatus
 from studio.person import Person, Role
 from studio.tracing import Tracing
+from studio.watch.exposition import Present, families
 from studio.watch.history import History
 from studio.watch.sampler import pace_between
 from studio.watch.watch import kind_of
 from tests.conftest import WAIT_SECONDS, OpenStudio, Serve
+from tests.moderation_tools import write_policy
 from tests.people_tools import ADMIN, people_of
 from tests.watch_tools import Troubles
 
@@ -160,6 +164,69 @@ def test_a_studio_that_is_not_watched_draws_as_well(open_studio: OpenStudio, ser
     answer = httpx.get(f"{serve(studio).address}/metrics")
     assert answer.status_code == 404
     assert "VITRINE_WATCH_SECONDS" in answer.json()["error"]
+
+
+def test_a_classifier_that_is_there_and_does_not_serve_is_told_as_absent(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.txt"
+    weights.write_text("refuse")
+    classifier = ClassifierProcess(
+        weights, sha256="", cache_dir=None, worker="tests.plain_classifier"
+    )
+    studio = open_studio(classifier=classifier)
+    assert sample(studio, "vitrine_screening_required") == 1, "one that is there may fail"
+    draw(studio)
+    assert sample(studio, "vitrine_classifier_ready") == 0
+    weights.write_text("well, after all")
+    draw(studio)
+    assert sample(studio, "vitrine_classifier_ready") == 1
+
+
+def test_a_closed_world_that_may_not_be_seen_unscreened_needs_a_classifier(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    assert sample(open_studio(), "vitrine_screening_required") == 0
+    strict = write_policy(tmp_path, release_closed_world=False)
+    studio = open_studio(data_dir=tmp_path / "strict", moderation_policy=strict)
+    assert sample(studio, "vitrine_screening_required") == 1
+    assert sample(studio, "vitrine_classifier_ready") == 0
+
+
+def test_what_was_seen_too_long_ago_is_not_told_as_if_it_were_so_now(studio: Studio) -> None:
+    studio.watch.sampler.look_now()
+    now = studio.watch.present()
+    assert now.look is not None
+    machine = dataclasses.replace(now.look.machine, at=time.time() - 60)
+    old = dataclasses.replace(now, look=dataclasses.replace(now.look, machine=machine))
+
+    def values(present: Present) -> dict[str, float]:
+        found = families(present)
+        return {each.name: each.samples[0][1] for each in found if each.samples}
+
+    assert values(now)["vitrine_host_memory_used_bytes"] > 0
+    assert values(now)["vitrine_watch_stale"] == 0
+    assert "vitrine_host_memory_used_bytes" not in values(old)
+    assert values(old)["vitrine_watch_stale"] == 1
+    assert values(old)["vitrine_watch_age_seconds"] >= 60
+
+
+@pytest.mark.parametrize(
+    ("has_driver", "trouble", "expected"),
+    [(False, "", []), (True, "", [1.0]), (True, "It does not answer.", [0.0])],
+)
+def test_a_machine_without_a_driver_is_not_one_whose_driver_is_down(
+    studio: Studio, has_driver: bool, trouble: str, expected: list[float]
+) -> None:
+    studio.watch.sampler.look_now()
+    now = studio.watch.present()
+    assert now.look is not None
+    machine = dataclasses.replace(
+        now.look.machine, gpus=(), has_driver=has_driver, gpu_trouble=trouble
+    )
+    told = dataclasses.replace(now, look=dataclasses.replace(now.look, machine=machine))
+    found = [each for each in families(told) if each.name == "vitrine_nvml_up"]
+    assert [value for each in found for _, value in each.samples] == expected
 
 
 def test_looking_at_the_machine_costs_little_of_a_core_and_says_how_much(studio: Studio) -> None:

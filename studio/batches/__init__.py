@@ -16,7 +16,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from studio.batch import IN_HAND, Batch, BatchRow, BatchStatus, BatchView, RowState
@@ -265,7 +265,12 @@ class Batches:
         """The released pictures, named by SKU, and what was made as a CSV: a zip, in pieces."""
         batch = self._store.batch(batch_id, owner=owner)
         studio = self._studio
-        return zipped(self._store, batch, studio.presets, studio.picture_path)
+
+        def path_of(image: ImageRecord) -> Path:
+            # Asked when its turn comes: it may have been hidden since the table was begun.
+            return studio.image(image.id, owner)[1]
+
+        return zipped(self._store, batch, studio.presets, path_of)
 
     def _move(
         self, batch_id: str, owner: str, sources: Collection[BatchStatus], target: BatchStatus

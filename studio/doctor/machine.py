@@ -1,4 +1,4 @@
-"""Checks of the machine: driver, CUDA, TensorRT, model, disk, port, classifier, clock, packages."""
+"""Checks of the machine: driver, CUDA, TensorRT, model, disk, port, classifier, clock."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from studio.doctor.running import Running
 from studio.engine.layout import check_folder, folder_digest
 from studio.errors import BadModel, StudioError, Unavailable
 from studio.moderation.weights import ClassifierWeights, classifier_weights
+from studio.moderation_policy import load_moderation_policy
 from studio.telemetry import Telemetry
 from studio.weights import read_header
 
@@ -204,7 +205,9 @@ def port(config: Config, running: Running) -> Finding:
 def classifier(config: Config, weights: ClassifierWeights | None = None) -> Finding:
     """Whether the weights of what screens pictures are there, and the ones expected."""
     try:
-        is_needed = not check_folder(config.model).is_closed_world
+        policy = load_moderation_policy(config.moderation_policy)
+        is_closed_world = check_folder(config.model).is_closed_world
+        is_needed = not (is_closed_world and policy.releases_closed_world)
     except StudioError:
         is_needed = True
     try:

@@ -337,11 +337,15 @@ class Symptoms:
                 figures=figures,
                 remedy="Cool it, or raise the power limit: docs/runbook/throttling.md.",
             )
-        if config.backend == "openvino" and health.get("backend") == "torch":
+        no_plan = str(health.get("no_plan", ""))
+        is_asked_for = config.backend not in ("auto", "torch")
+        if health.get("backend") == "torch" and (is_asked_for or no_plan):
             return Finding(
                 check="slow",
-                status=Status.PROBLEM,
-                cause="OpenVINO was asked for and torch draws.",
+                status=Status.PROBLEM if is_asked_for else Status.WARNING,
+                cause=f"{config.backend} was asked for and torch draws. {no_plan}".strip()
+                if is_asked_for
+                else f"torch draws, as nothing faster serves here: {no_plan}",
                 figures=figures,
                 remedy="Have the compiled plans made anew at the next start.",
                 apply=self._forget_plans,
@@ -421,14 +425,21 @@ def _throttled() -> list[str]:
 
 
 def _load(config: Config) -> Model:
-    """The model as a studio of this configuration draws with torch."""
+    """The model as a studio of this configuration draws with torch, on the device it draws on."""
+    from studio.engine.devices import chosen_device
     from studio.engine.kept_times import KeptTimes
     from studio.engine.layout import check_folder
     from studio.engine.model import load_model
 
     controlnets, loras = additions(config, check_folder(config.model).family)
     precision = "float32" if config.precision == "auto" else config.precision
-    model = load_model(config.model, precision=precision, controlnets=controlnets, loras=loras)
+    model = load_model(
+        config.model,
+        precision=precision,
+        device=chosen_device(config.device, config.backend),
+        controlnets=controlnets,
+        loras=loras,
+    )
     choice = KeptTimes(config.cache_dir).choice(model) if config.precision == "auto" else None
     if choice is not None and choice.precision != precision:
         return model.in_precision(choice.precision)

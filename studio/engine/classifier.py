@@ -33,8 +33,10 @@ from PIL import Image
 from studio.errors import BadModel
 from studio.events import Pixels
 
-# Read when keras is imported, wherever that is: without it keras looks for tensorflow.
+# Read when keras is imported, wherever that is: without them keras looks for tensorflow, and puts
+# the network on a card while its inputs stay here.
 os.environ["KERAS_BACKEND"] = "torch"
+os.environ["KERAS_TORCH_DEVICE"] = "cpu"
 
 FORMAT = 1
 SIDE = 224

@@ -8,7 +8,9 @@ pictures back.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import math
 import os
 import selectors
 import subprocess
@@ -25,6 +27,24 @@ from studio.events import Pixels
 START_SECONDS = 300.0
 """The first start exports the network; on a busy machine that takes a while."""
 
+RETRY_SECONDS = 60.0
+"""After a start that died or hung: pictures that come meanwhile are held, and wait for none."""
+
+MAX_FAILURES = 3
+"""So many failures in a row are no accident of one picture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refusal:
+    """Why the weights of `stamp` could not be started, and until when (monotonic seconds)."""
+
+    sentence: str
+    stamp: object
+    until: float = math.inf
+
+    def holds(self, stamp: object) -> bool:
+        return stamp == self.stamp and time.monotonic() < self.until
+
 
 class ClassifierProcess:
     """`scores` of pictures by the weights at `weights`; safe to share between threads.
@@ -40,6 +60,7 @@ class ClassifierProcess:
         cache_dir: Path | None,
         num_threads: int | None = None,
         start_seconds: float = START_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         worker: str = "studio.engine.classifier_worker",
     ) -> None:
         self.weights = weights
@@ -49,9 +70,11 @@ class ClassifierProcess:
         if cache_dir is not None:
             self._command += ["--cache-dir", str(cache_dir)]
         self._start_seconds = start_seconds
+        self._retry_seconds = retry_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._refused: tuple[str, object] | None = None
+        self._refused: _Refusal | None = None
+        self._num_failures = 0
         self._facts: Mapping[str, Any] = {}
         self._is_closed = False
 
@@ -59,6 +82,14 @@ class ClassifierProcess:
     def is_installed(self) -> bool:
         """Whether there are weights; without them nothing can be scored."""
         return self.weights.is_file()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the next picture will be scored, as far as can be told without trying."""
+        refused = self._refused
+        if refused is not None and refused.stamp == self._stamp():
+            return False
+        return self.is_installed and self._num_failures < MAX_FAILURES
 
     @property
     def backend(self) -> str:
@@ -77,17 +108,12 @@ class ClassifierProcess:
             NotScreened: there are no weights, or it failed, or died, or took too long.
         """
         with self._lock:
-            process = self._ready()
-            header = {"shapes": [picture.shape[:2] for picture in pictures]}
-            content = json.dumps(header).encode() + b"\n"
-            content += b"".join(picture.tobytes() for picture in pictures)
-            deadline = time.monotonic() + timeout_seconds
-            answer = self._ask(process, content, deadline)
-            if "error" in answer:
-                raise NotScreened(f"The classifier failed: {answer['error']}")
-            scores = [float(score) for score in answer["scores"]]
-            if len(scores) != len(pictures):
-                raise NotScreened("The classifier gave another number of scores than pictures.")
+            try:
+                scores = self._scores(pictures, timeout_seconds)
+            except NotScreened as error:
+                self._num_failures += error.is_installed
+                raise
+            self._num_failures = 0 if all(map(math.isfinite, scores)) else self._num_failures + 1
             return scores
 
     def close(self) -> None:
@@ -98,6 +124,20 @@ class ClassifierProcess:
             process.kill()  # whoever waits for it is told that it died
         with self._lock:
             self._end()
+
+    def _scores(self, pictures: Sequence[Pixels], timeout_seconds: float) -> list[float]:
+        process = self._ready()
+        header = {"shapes": [picture.shape[:2] for picture in pictures]}
+        content = json.dumps(header).encode() + b"\n"
+        content += b"".join(picture.tobytes() for picture in pictures)
+        deadline = time.monotonic() + timeout_seconds
+        answer = self._ask(process, content, deadline)
+        if "error" in answer:
+            raise NotScreened(f"The classifier failed: {answer['error']}")
+        scores = [float(score) for score in answer["scores"]]
+        if len(scores) != len(pictures):
+            raise NotScreened("The classifier gave another number of scores than pictures.")
+        return scores
 
     def _ready(self) -> subprocess.Popen[bytes]:
         if self._is_closed:
@@ -110,22 +150,29 @@ class ClassifierProcess:
                 is_installed=False,
             )
         # What was refused is not tried again, however many pictures come, until the file changes.
-        if self._refused is not None and self._refused[1] == self._stamp():
-            raise NotScreened(self._refused[0])
+        refused = self._refused
+        if refused is not None and refused.holds(self._stamp()):
+            raise NotScreened(refused.sentence)
         self._end()
-        environ = {**os.environ, "KERAS_BACKEND": "torch"}
+        environ = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # the cards are the denoiser's
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
+        if self._is_closed:  # since it was asked above, and did not see this process
+            self._process.kill()
         stamp = self._stamp()
-        answer = self._ask(self._process, b"", time.monotonic() + self._start_seconds)
+        try:
+            answer = self._ask(self._process, b"", time.monotonic() + self._start_seconds)
+        except NotScreened as error:
+            self._refused = _Refusal(str(error), stamp, time.monotonic() + self._retry_seconds)
+            raise
         if "error" in answer:
             self._end()
-            self._refused = (str(answer["error"]), stamp)
-            raise NotScreened(self._refused[0])
-        self._facts = answer
+            self._refused = _Refusal(str(answer["error"]), stamp)
+            raise NotScreened(self._refused.sentence)
+        self._facts, self._refused = answer, None
         return self._process
 
     def _stamp(self) -> object:

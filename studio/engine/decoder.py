@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from diffusers import AutoencoderKL
 
+from studio.engine.threads import take_all_threads
 from studio.engine.transfer import Arrival
 from studio.errors import BadModel, GenerationFailed
 from studio.events import Pixels
@@ -110,6 +111,7 @@ class VaeDecoder:
     @torch.inference_mode()
     def image(self, latents: torch.Tensor) -> torch.Tensor:
         """See `ImageDecoder`."""
+        take_all_threads()
         unscaled = latents[None] * self._std + self._mean
         image: torch.Tensor = self._vae.decode(unscaled.to(self._vae.dtype), return_dict=False)[0]
         return image[0]

@@ -69,7 +69,8 @@ class EngineThread:
         planner = self.planner  # which the thread may put away meanwhile
         if planner is None or not planner.message:
             return self._health
-        return dataclasses.replace(self._health, plan=planner.message)
+        no_plan = planner.message if planner.is_given_up else ""
+        return dataclasses.replace(self._health, plan=planner.message, no_plan=no_plan)
 
     def start(self) -> None:
         """Begin loading. Returns at once."""
@@ -255,7 +256,8 @@ class EngineThread:
             log.exception("the plan cannot be taken over")
             problem = f"The faster backend does not run here: {error}"
         planner.take()
-        planner.message = problem
+        if problem:
+            planner.give_up(problem)
         self._report_serving()
 
     def _warm_up(self) -> list[WarmModel]:

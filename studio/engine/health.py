@@ -19,7 +19,8 @@ class State(enum.StrEnum):
 class Health:
     """`message` is what it is doing while it warms, and why it failed when it has.
 
-    `plan` is what is known of a faster backend that is being prepared. `step_seconds` is one guided
+    `plan` is what is known of a faster backend that is being prepared, `no_plan` why there is none
+    and will be none. `step_seconds` is one guided
     step of one picture of default size, `max_rows` the rows of a pass there. `num_restarts` counts
     the deaths of the engine's thread.
     """
@@ -33,6 +34,7 @@ class Health:
     max_rows: int = 0
     step_seconds: float = 0.0
     plan: str = ""
+    no_plan: str = ""
     num_restarts: int = 0
 
     @property

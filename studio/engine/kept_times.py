@@ -19,6 +19,7 @@ import torch
 
 from studio.engine.model import Model
 from studio.engine.step_times import StepTimes
+from studio.engine.threads import num_threads
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _key(model: Model, precision: str) -> str:
             precision,
             device.replace(" ", "-"),
             f"{os.cpu_count()}-cores",
-            f"{torch.get_num_threads()}-threads",
+            f"{num_threads()}-threads",
             f"torch-{torch.__version__}",
         )
     )

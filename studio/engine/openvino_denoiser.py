@@ -27,6 +27,7 @@ from studio.engine.export import (
     WEIGHTS,
     controlnet_file,
 )
+from studio.engine.threads import leave_threads
 from studio.errors import GenerationFailed
 from studio.events import Pixels
 
@@ -103,6 +104,7 @@ class OpenVinoDenoiser:
         graphs = self._graphs.get((rows.latents.shape[2], rows.latents.shape[3]))
         if graphs is None:
             raise GenerationFailed("There is no compiled graph for pictures of this size.")
+        leave_threads()
         inputs = _inputs(rows)
         residuals = self._residuals(graphs, inputs, rows.controls) if rows.controls else {}
         unet = graphs.unet_control if residuals else graphs.unet
@@ -148,6 +150,7 @@ class OpenVinoDecoder:
         graph = self._graphs.get((latents.shape[1], latents.shape[2]))
         if graph is None:
             raise GenerationFailed("There is no compiled graph for pictures of this size.")
+        leave_threads()
         (image,) = graph.run({"latents": _array(latents[None])})
         return torch.from_numpy(image[0])
 

@@ -44,10 +44,9 @@ def build_openvino(
         PlanRejected: OpenVINO's answers differ from torch's, or it is not clearly faster, or
             `is_cancelled` came true.
     """
-    import torch
-
     from studio.engine import openvino_denoiser, reference
     from studio.engine.layout import folder_digest
+    from studio.engine.threads import num_threads
 
     if model.device != "cpu":
         raise PlanRejected("OpenVINO serves processors only, and this model is on another device.")
@@ -98,7 +97,7 @@ def build_openvino(
         )
     report("compiling")
     folders = {model.latent_shape(*size)[1:]: entry.graphs for size, entry in entries.items()}
-    options: dict[str, Any] = {"precision": plan.precision, "num_threads": torch.get_num_threads()}
+    options: dict[str, Any] = {"precision": plan.precision, "num_threads": num_threads()}
     denoiser = openvino_denoiser.OpenVinoDenoiser(folders, **options)
     decoder = openvino_denoiser.OpenVinoDecoder(folders, **options)
     denoiser.compile(model.latent_shape(*sizes[0])[1:])  # other sizes when they are first asked for

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Planner:
     """Builds one plan; `on_offer` is called, in the planner's thread, once it is there.
 
-    `message` says in a few words how it goes, or why there is none.
+    `message` says in a few words how it goes, or why there is none and will be none: `is_given_up`.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Planner:
         on_offer: Callable[[], None],
     ) -> None:
         self.message = "preparing a faster backend"
+        self.is_given_up = False
         self.offered_at = 0.0
         self._model, self._folder, self._cache_dir = model, folder, cache_dir
         self._controlnets = controlnets
@@ -67,6 +68,10 @@ class Planner:
     def offer(self) -> Model | None:
         """The model as the plan runs it, once it is there."""
         return self._offer
+
+    def give_up(self, reason: str) -> None:
+        """There is no plan, and why."""
+        self.message, self.is_given_up = reason, True
 
     def take(self) -> None:
         """The offer is taken."""
@@ -102,10 +107,10 @@ class Planner:
             offer = self.build()
         except StudioError as error:
             log.info("no plan: %s", error)
-            self.message = str(error)
+            self.give_up(str(error))
         except Exception as error:
             log.warning("no plan could be made", exc_info=True)
-            self.message = f"No faster backend could be prepared: {error}"
+            self.give_up(f"No faster backend could be prepared: {error}")
         else:
             self.offered_at = time.monotonic()
             self._offer = offer

@@ -16,6 +16,7 @@ import torch
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from studio.engine.lora import Adapters, no_lora
+from studio.engine.threads import take_all_threads
 from studio.errors import GenerationFailed
 from studio.request import Lora
 
@@ -66,6 +67,7 @@ class ClipPair:
             GenerationFailed: the prompt is longer than the encoders read. Cutting it silently
                 would draw something that was not asked for. Or an adapter cannot be used.
         """
+        take_all_threads()
         tokens = self._tokenizers.tokens(prompt)
         _use(self._adapters, loras)
         hidden: list[torch.Tensor] = []
@@ -95,6 +97,7 @@ class ClipAlone:
     @torch.inference_mode()
     def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
         """As `ClipPair.encode`; `pooled` is empty."""
+        take_all_threads()
         (ids,) = self._tokenizers.tokens(prompt)
         _use(self._adapters, loras)
         hidden = self._encoder(ids.to(self._encoder.device)).last_hidden_state[0].float()

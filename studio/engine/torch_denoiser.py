@@ -15,6 +15,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from studio.engine.buckets import MAX_GRAPH_ROWS, filled
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.lora import Adapters, no_lora
+from studio.engine.threads import take_all_threads
 from studio.errors import GenerationFailed
 
 Residuals = tuple[tuple[torch.Tensor, ...], torch.Tensor]
@@ -63,6 +64,7 @@ class TorchDenoiser:
             GenerationFailed: a row follows an image of a kind there is no ControlNet for, or an
                 adapter cannot be used.
         """
+        take_all_threads()
         num_rows = len(rows.latents)
         if self._is_compiled:
             rows = filled(rows)

@@ -7,8 +7,9 @@ denoising step waits for a score. Whatever goes wrong here ends in a picture tha
 that allows is made in one place, from a score that says so, or from a card that declares a closed
 world on a studio without a classifier.
 
-Previews of an open world are judged too before they are shown, the latest of each picture, when
-nothing else waits. A job of which anything was doubted shows no more previews.
+Previews are judged too before they are shown, the latest of each picture, when nothing else waits;
+but not those of a closed world whose pictures the policy would release unscreened. A job of which
+anything was doubted shows no more previews.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ from studio.verdict import (
 )
 
 CLASSIFIER = "opennsfw2"
+
+CLOSE_SECONDS = 5.0
+"""How long a classifier that does not answer is waited for at the end."""
+
+SecondOpinion = Callable[[str, Pixels], Opinion | None]
+"""Of a job's picture or preview `[h, w, 3]`; `None` where it has nothing to say."""
+
 _REASONS = {Answer.ALLOW: SCREENED, Answer.HOLD: DOUBTED, Answer.BLOCK: BLOCKED}
 _WORDS = {
     Answer.ALLOW: "",
@@ -49,9 +57,10 @@ log = logging.getLogger(__name__)
 class Screening:
     """The stage between engine and recorder.
 
-    `opinion_of_words` tells of a job what its brief's words ask for, `on_doubt` is given the job
-    whose previews are to stop, `show` a preview that may be seen, `on_screened` job, index, verdict
-    and seconds of a picture.
+    `opinion_of_words` tells of a job what its brief's words ask for. `second_opinions` are asked in
+    the screening's thread, of everything the classifier is asked of; one that throws holds.
+    `on_doubt` is given the job whose previews are to stop, `show` a preview that may be seen,
+    `on_screened` job, index, verdict and seconds of a picture.
     """
 
     def __init__(
@@ -65,6 +74,8 @@ class Screening:
         on_doubt: Callable[[str], None],
         show: Callable[[Stepped], None],
         on_screened: Callable[[str, int, Verdict, float], None] = lambda *_: None,
+        second_opinions: Sequence[SecondOpinion] = (),
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._policy = policy
         self._card = card
@@ -74,11 +85,23 @@ class Screening:
         self._on_doubt = on_doubt
         self._show = show
         self._on_screened = on_screened
+        self._second_opinions = tuple(second_opinions)
+        self._close_seconds = close_seconds
+        self._is_blind = False
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._previews: dict[tuple[str, int], Stepped] = {}
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="screening", daemon=True)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether pictures of this model are held where nothing judges them."""
+        return not self._is_excused or self._classifier.is_installed
+
+    @property
+    def _is_excused(self) -> bool:
+        return self._card.is_closed_world and self._policy.releases_closed_world
 
     def start(self) -> None:
         self._thread.start()
@@ -91,8 +114,9 @@ class Screening:
             self._is_closing = True
             self._previews.clear()
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(self._close_seconds)
         self._classifier.close()
+        self._thread.join()
 
     def hear(self, event: Event) -> None:
         """Take in an event of the engine. Returns at once."""
@@ -107,7 +131,7 @@ class Screening:
 
     def may_show(self, event: Stepped) -> bool:
         """Whether the preview of `event` may be seen now; if not, it may be shown when judged."""
-        if self._card.is_closed_world:
+        if self._is_excused and not self._is_blind:
             return True
         if event.preview is not None and self._classifier.is_installed:
             with self._changed:
@@ -125,9 +149,22 @@ class Screening:
             except Exception:
                 log.exception("the words of job %s could not be judged", picture.job_id)
                 words = _unscreened("The words of the brief could not be checked.")
-            opinions = [opinion] if words is None else [opinion, words]
+            opinions = [opinion, *self._others(picture.job_id, picture.pixels)]
+            opinions += [] if words is None else [words]
             verdicts.append(combine(opinions, policy_version=self._policy.version))
         return verdicts
+
+    def _others(self, job_id: str, pixels: Pixels) -> list[Opinion]:
+        """What the second opinions are, of those who have one."""
+        found = []
+        for ask in self._second_opinions:
+            try:
+                opinion = ask(job_id, pixels)
+            except Exception:
+                log.exception("a second opinion on job %s could not be had", job_id)
+                opinion = _unscreened("A second check of the picture failed: see the log.")
+            found += [] if opinion is None else [opinion]
+        return found
 
     def _prepare(self) -> None:
         try:
@@ -181,27 +218,31 @@ class Screening:
 
     def _judge_preview(self, event: Stepped) -> None:
         assert event.preview is not None
-        (opinion,) = self._opinions([event.preview])
-        if opinion.answer is Answer.ALLOW:
+        opinions = [*self._opinions([event.preview]), *self._others(event.job_id, event.preview)]
+        verdict = combine(opinions, policy_version=self._policy.version)
+        if verdict.answer is Answer.ALLOW:
             self._show(event)
-        elif opinion.reason != UNSCREENED:
+        elif verdict.reason != UNSCREENED:
             self._on_doubt(event.job_id)
 
     def _opinions(self, pictures: Sequence[Pixels]) -> list[Opinion]:
         """What the classifier says of each, or what follows from its not saying anything."""
         try:
             scores = self._classifier.scores(pictures, timeout_seconds=self._policy.timeout_seconds)
-            return [self._opinion(score) for score in scores]
+            opinions = [self._opinion(score) for score in scores]
+            self._is_blind = all(opinion.reason == UNSCREENED for opinion in opinions)
+            return opinions
         except NotScreened as error:
             if len(pictures) > 1 and error.is_installed:  # one of them may be to blame
                 return [self._opinions([picture])[0] for picture in pictures]
-            is_excused = self._card.is_closed_world and self._policy.releases_closed_world
-            if not error.is_installed and is_excused:
+            self._is_blind = error.is_installed
+            if not error.is_installed and self._is_excused:
                 allowed = Opinion(source="card", answer=Answer.ALLOW, reason=UNSCREENED)
                 return [allowed] * len(pictures)
             return [_unscreened(str(error))] * len(pictures)
         except Exception:
             log.exception("pictures could not be screened")
+            self._is_blind = True
             return [_unscreened("The safety check failed: see the log.")] * len(pictures)
 
     def _opinion(self, score: float) -> Opinion:

@@ -8,6 +8,7 @@ is not to be seen. Rows are the store's, files `Pictures`', scores `Screening`'s
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 
@@ -30,6 +31,8 @@ from studio.verdict import WORDED, Answer, Opinion, Release
 
 MAX_NOTE_CHARS = 500
 _FIELDS = ("subject", "material", "color", "scene", "notes")
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,20 @@ class Moderation:
             words=f"The brief says “{found.term}”: {found.list.reason_en}.",
         )
 
+    def is_doubted(self, job_id: str) -> bool:
+        """Whether no preview of a job is to be seen from its first step on, never raising.
+
+        Its words ask for a person's eye, or a picture of it is hidden already: it is drawn on after
+        a restart, or drawn again. Where that cannot be told, it is.
+        """
+        try:
+            words = self.opinion_of_words(job_id)
+            is_worded = words is not None and words.answer is not Answer.ALLOW
+            return is_worded or self._store.has_hidden_image(job_id)
+        except Exception:
+            log.exception("whether job %s is doubted could not be told", job_id)
+            return True
+
     # The queue, for reviewers
 
     def take(self, person: Person) -> Case | None:
@@ -180,7 +197,10 @@ class Moderation:
         return decided
 
     def undo(self, person: Person, review_id: str) -> Case:
-        """Take the decision back; the case is `person`'s again. `Conflict` when it is too late."""
+        """Take the decision back; the case is `person`'s again. `Conflict` when it is too late.
+
+        What was decided together with it, as the same picture, is open again too.
+        """
         person.require(Role.REVIEWER)
         now = time.time()
         review = self._store.undo_decision(

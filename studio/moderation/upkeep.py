@@ -8,12 +8,14 @@ file lies among the released ones.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 from studio.errors import NotFound
+from studio.image_record import ImageRecord
 from studio.moderation_policy import ModerationPolicy
 from studio.pictures import RELEASED_FOLDER, Pictures
 from studio.review import Act
@@ -66,14 +68,10 @@ class Upkeep:
         due = self._store.due_reviews(now)
         for review in due:
             record = self._store.image(review.image_id)
-            is_released = review.answer is Act.APPROVE
             path = record.path
-            if is_released:
+            if review.answer is Act.APPROVE:
                 # The file first: were it the row, a picture would be promised that is not there.
-                try:
-                    path = self._pictures.move(record, Release.RELEASED)
-                except NotFound:
-                    log.exception("the file of picture %s is gone", record.id)
+                path = self._released(record)
             self._store.settle_review(review.id, path=path, now=now)
         if due:
             self._on_changed()
@@ -81,11 +79,28 @@ class Upkeep:
 
     def delete_expired(self, now: float) -> int:
         """Delete the files of pictures rejected long ago, and say so in the record; how many."""
-        expired = self._store.expired_images(now - self._policy.rejected_days * DAY_SECONDS)
-        for record in expired:
-            self._pictures.delete(record)
-            self._store.note_deleted(record.id, version=self._policy.version, now=now)
-        return len(expired)
+        before = now - self._policy.rejected_days * DAY_SECONDS
+        return sum(
+            self._store.delete_expired(
+                record.id,
+                before=before,
+                delete=self._pictures.delete,
+                version=self._policy.version,
+                now=now,
+            )
+            for record in self._store.expired_images(before)
+        )
+
+    def _released(self, record: ImageRecord) -> str:
+        """Bring the file to the released ones; where it lies then, "" where it is gone."""
+        try:
+            path = self._pictures.move(record, Release.RELEASED)
+            if self._pictures.absolute(dataclasses.replace(record, path=path)).is_file():
+                return path
+        except NotFound:
+            pass
+        log.error("picture %s was approved, and its file is gone", record.id)
+        return ""
 
     def _run(self) -> None:
         next_retention = 0.0

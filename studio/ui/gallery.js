@@ -317,6 +317,16 @@
     }
   };
 
+  const report = async () => {
+    const id = openedId;
+    await ask(`/pictures/${id}/report`, {});
+    $(".v-lightbox").close();
+    chosen.delete(id);
+    showChosen();
+    await refresh();
+    say(word("reported"));
+  };
+
   const acts = {
     star: () => star([...chosen.values()]),
     move: () => move([...chosen.values()]),
@@ -328,6 +338,7 @@
     start,
     reproduce,
     "star-one": async () => { await star([openedItem()]); await open(openedId, opened); },
+    "report-one": report,
     "delete-one": async () => { if (await remove([openedItem()])) $(".v-lightbox").close(); },
   };
 

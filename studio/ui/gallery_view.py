@@ -15,6 +15,7 @@ from studio.ui.markup import escape, joined, picture_address
 from studio.ui.speech import Phrase, Say
 from studio.ui.texts import common
 from studio.ui.texts import gallery as words
+from studio.ui.texts.review import REPORT
 from studio.ui.told import told
 
 _SCRIPT_WORDS = {
@@ -32,6 +33,7 @@ _SCRIPT_WORDS = {
     "failed": words.FAILED,
     "lost": common.LOST,
     "example": words.EXAMPLE,
+    "reported": words.REPORTED,
     "reproducing": words.REPRODUCING,
     "reproduced": words.REPRODUCED,
     "different": words.DIFFERENT,
@@ -176,7 +178,8 @@ def render_details(item: Shelved, job: Job, say: Say) -> str:
         f'<a class="v-button" href="{picture_address(image.id, is_download=True)}" download>'
         f"{escape(say(words.DOWNLOAD))}</a>"
         f"{_button('star-one', star, say, pressed=item.is_starred)}"
-        f"{_button('reproduce', words.REPRODUCE, say)}{_button('delete-one', words.DELETE, say)}"
+        f"{_button('reproduce', words.REPRODUCE, say)}{_button('report-one', REPORT, say)}"
+        f"{_button('delete-one', words.DELETE, say)}"
         '</div><p class="v-note v-reproduced" role="status"></p>'
         f'<form class="v-place">{_place("collection", words.COLLECTION, item.collection, say)}'
         f"{_place('sku', words.SKU, item.sku, say)}"

@@ -26,6 +26,7 @@ from studio.ui.texts import shell
 from studio.ui.times import about
 from studio.ui.told import told
 from studio.watch import Trouble
+from studio.watch.exposition import stale_after_seconds
 from studio.watch.sampler import Look
 from studio.who import person_of
 
@@ -155,7 +156,7 @@ def _errors(errors: tuple[Trouble, ...], say: Say) -> str:
 def _footer(studio: Studio, look: Look, say: Say) -> str:
     interval = studio.config.watch_seconds
     age = time.time() - look.machine.at
-    if age > 5 * interval + 5:
+    if age > stale_after_seconds(interval):
         return say(texts.STALE, age=round(age))
     return say(texts.FOOTER, seconds=interval, share=ratio(look.thread_share, digits=2))
 

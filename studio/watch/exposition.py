@@ -38,6 +38,22 @@ class Present:
     free_disk_bytes: int
     temperature_limit: float
     max_queued_jobs: int
+    watch_seconds: float
+
+    @property
+    def look_age_seconds(self) -> float:
+        """0 before the first look."""
+        return 0.0 if self.look is None else max(0.0, time.time() - self.look.machine.at)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what was seen last is no news any more: a driver hangs, and the look with it."""
+        return self.look_age_seconds > stale_after_seconds(self.watch_seconds)
+
+
+def stale_after_seconds(watch_seconds: float) -> float:
+    """From which age on a look is worth nothing, where one is had every `watch_seconds`."""
+    return 5 * watch_seconds + 5
 
 
 def families(state: Present) -> Iterator[Family]:
@@ -47,8 +63,9 @@ def families(state: Present) -> Iterator[Family]:
     yield from _of_engine(state.health, state.facts)
     if state.look is not None:
         machine = state.look.machine
-        yield from _of_host(machine.host)
-        yield from _of_gpus(machine, state.temperature_limit)
+        if not state.is_stale:
+            yield from _of_host(machine.host)
+            yield from _of_gpus(machine, state.temperature_limit)
         yield _one(
             "vitrine_watch_core_ratio",
             "What watching the machine takes of one processor core.",
@@ -57,7 +74,12 @@ def families(state: Present) -> Iterator[Family]:
         yield _one(
             "vitrine_watch_age_seconds",
             "Time since the machine was last looked at.",
-            time.time() - machine.at,
+            state.look_age_seconds,
+        )
+        yield _one(
+            "vitrine_watch_stale",
+            "Whether that is too long ago for what was seen to be told.",
+            float(state.is_stale),
         )
 
 
@@ -169,8 +191,12 @@ def _of_host(host: HostReading) -> Iterator[Family]:
 
 def _of_gpus(machine: MachineReading, temperature_limit: float) -> Iterator[Family]:
     gpus = machine.gpus
-    yield _one("vitrine_nvml_up", "Whether the driver of the cards answers, where there is one.",
-               float(machine.has_driver and not machine.gpu_trouble))  # fmt: skip
+    if machine.has_driver:
+        yield _one(
+            "vitrine_nvml_up",
+            "Whether the driver of the cards answers, and each card it had.",
+            float(not machine.gpu_trouble),
+        )
     if not gpus:
         return
     yield Family(

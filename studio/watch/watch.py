@@ -49,7 +49,8 @@ class Trouble:
 class Sources:
     """Where the watch reads what is. Each may be called from any thread.
 
-    `has_classifier` and `needs_screening` are about pictures of the model served.
+    `needs_screening` tells whether pictures of the model served are held where nothing judges them,
+    `has_classifier` whether a classifier does.
     """
 
     health: Callable[[], Health]
@@ -242,6 +243,7 @@ class Watch:
             free_disk_bytes=sources.free_disk_bytes(),
             temperature_limit=float(self._config.temperature_limit),
             max_queued_jobs=self._config.max_queued_jobs,
+            watch_seconds=self._config.watch_seconds,
         )
 
     def _families(self) -> Iterator[Family]:

@@ -54,6 +54,7 @@ MOVE_ASK = Phrase(
 )
 FAILED = Phrase("That did not work: {error}", "操作未成功：{error}")
 
+REPORTED = Phrase("Reported and hidden: a reviewer looks at it.", "已举报并隐藏：审核员将查看。")
 REPRODUCING = Phrase("Drawing it once more …", "正在重新绘制……")
 REPRODUCED = Phrase(
     "Reproduced: the new file is the same, byte for byte.", "重现成功：新文件逐字节一致。"
