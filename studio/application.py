@@ -17,6 +17,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ from studio.drafts import Drafts
 from studio.engine.classifier_process import ClassifierProcess
 from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
-from studio.errors import Conflict, NotFound, StudioError
+from studio.errors import NotFound, StudioError
 from studio.estimates import Estimates
 from studio.event_rows import Happening
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Started, Stepped
@@ -67,6 +68,7 @@ from studio.recorder import Recorder
 from studio.reproduction import Reproductions
 from studio.request import Request
 from studio.sketches import Sketches
+from studio.starts import Starts
 from studio.store import Store
 from studio.terms import LOCAL_OWNER, ServiceClass, checked_terms
 from studio.thumbnail_filler import ThumbnailFiller
@@ -188,6 +190,14 @@ class Studio:
             ),
         )
         self.classifier = classifier or classifier_of(config, policy)
+        self._starts = Starts(
+            store,
+            dispatcher=self._dispatcher,
+            recorder=self._recorder,
+            moderation=self.moderation,
+            watch=self.watch,
+            board=self._board,
+        )
         self._screening = Screening(
             policy,
             card=card,
@@ -298,6 +308,7 @@ class Studio:
         self._attendance.close()
         self._dispatcher.close()
         self._manager.close(0.0 if self._is_drained else CLOSE_SECONDS)
+        self._starts.close()
         self._screening.close()
         self._recorder.close()
         self.people.close()
@@ -533,14 +544,9 @@ class Studio:
 
     # What the engine says and is given. `_hear`, and `_hand` at first, run in the engine's thread.
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Event) -> Future[None] | None:
         if isinstance(event, Started):
-            self._begin(event.job_id)
-            self.watch.started(event.job_id)
-            self._board.update(event)
-            if self.moderation.is_doubted(event.job_id):
-                self._board.doubt(event.job_id)
-            return
+            return self._starts.begin(event)
         if isinstance(event, Stepped):
             if not self._screening.may_show(event):
                 event = dataclasses.replace(event, preview=None)
@@ -548,20 +554,9 @@ class Studio:
             if isinstance(event, PictureFinished):
                 self.watch.drawn(event)
             self._screening.hear(event)
-            return  # the board hears of it when it is on disk, or a face would find nothing there
+            return None  # the board hears of it when it is on disk: a face would find nothing there
         self._board.update(event)
-
-    def _begin(self, job_id: str) -> None:
-        """Mark a job as running; `Conflict` tells the engine to leave it."""
-        if self._dispatcher.is_leaving(job_id):
-            raise Conflict("The job was stopped meanwhile: look at it again.")
-        try:
-            self._store.mark_running(job_id)
-        except Conflict:
-            raise
-        except StudioError as error:  # no room on the disk: not the engine's fault
-            self._recorder.record(Failed(job_id=job_id, message=str(error), cause="storage"))
-            raise Conflict(str(error)) from error
+        return None
 
     def _recorded(self, event: Event) -> None:
         """In the recorder's thread: an event is on disk."""

@@ -28,6 +28,7 @@ from studio.errors import (
     StorageFull,
     Unavailable,
 )
+from studio.events import Started
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.request import Request
@@ -374,17 +375,17 @@ def test_a_studio_that_drains_finishes_its_picture_and_takes_nothing_new(tmp_pat
 def test_a_job_stopped_and_tried_again_while_it_is_begun_is_drawn(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = studio._begin
+    begin = studio._starts._begin
 
-    def stopped_just_then(job_id: str) -> None:
-        monkeypatch.setattr(studio, "_begin", begin)
-        studio.cancel(job_id)
-        studio.retry(job_id)
+    def stopped_just_then(event: Started) -> None:
+        monkeypatch.setattr(studio._starts, "_begin", begin)
+        studio.cancel(event.job_id)
+        studio.retry(event.job_id)
         is_queued_again.set()
-        begin(job_id)
+        begin(event)
 
     is_queued_again = threading.Event()
-    monkeypatch.setattr(studio, "_begin", stopped_just_then)
+    monkeypatch.setattr(studio._starts, "_begin", stopped_just_then)
     job = studio.submit(Brief(subject="mug"))
     assert is_queued_again.wait(TIMEOUT)
     assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.SUCCEEDED
@@ -393,14 +394,14 @@ def test_a_job_stopped_and_tried_again_while_it_is_begun_is_drawn(
 def test_a_job_skipped_as_a_whole_while_it_is_begun_leaves_its_place(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = studio._begin
+    begin = studio._starts._begin
 
-    def skipped_just_then(job_id: str) -> None:
-        monkeypatch.setattr(studio, "_begin", begin)
-        studio.skip(job_id, 0)
-        begin(job_id)
+    def skipped_just_then(event: Started) -> None:
+        monkeypatch.setattr(studio._starts, "_begin", begin)
+        studio.skip(event.job_id, 0)
+        begin(event)
 
-    monkeypatch.setattr(studio, "_begin", skipped_just_then)
+    monkeypatch.setattr(studio._starts, "_begin", skipped_just_then)
     job = studio.submit(Brief(subject="mug"))
     assert studio.wait(job.id, TIMEOUT).job.status is JobStatus.CANCELLED
     studio.retry(job.id)

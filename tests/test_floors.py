@@ -118,6 +118,7 @@ FLOORS = {
         "recorder",
         "reproduction",
         "shrinking",
+        "starts",
         "watch",
     },
     4: {

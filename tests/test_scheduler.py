@@ -529,3 +529,40 @@ def test_a_removed_sample_is_forgotten() -> None:
 
 def test_an_empty_scheduler_has_no_batch() -> None:
     assert Shop().turn() is None
+
+
+def test_a_batch_that_is_not_ready_is_chosen_anew() -> None:
+    scheduler = Scheduler(max_rows=lambda bucket: 2, seconds=pass_seconds, policy=CALM)
+    (ann,), (bob,) = Order(owner="ann").samples("a"), Order(owner="bob").samples("b")
+    scheduler.add(ann)
+    scheduler.add(bob)
+
+    def is_ready(sample: Sample) -> bool:
+        if sample is ann:
+            scheduler.remove(sample)
+        return sample is not ann
+
+    batch = scheduler.schedule(0.0, is_ready)
+    assert batch is not None
+    assert batch.samples == (bob,)
+
+
+def test_a_batch_that_is_not_ready_is_charged_to_nobody() -> None:
+    scheduler = Scheduler(max_rows=lambda bucket: 1, seconds=pass_seconds, policy=CALM)
+    (ann,), (bob,) = (Order(owner=name, num_steps=99).samples(name) for name in ("ann", "bob"))
+    scheduler.add(bob)
+
+    def is_ready(sample: Sample) -> bool:
+        if sample is ann:
+            scheduler.remove(sample)
+        return sample is not ann
+
+    for _ in range(60):
+        scheduler.add(ann)
+        batch = scheduler.schedule(0.0, is_ready)
+        assert batch is not None
+        bob.num_evaluations, bob.evaluation = 99, bob.evaluation + 1
+    scheduler.add(ann)
+    batch = scheduler.schedule(0.0)
+    assert batch is not None
+    assert batch.samples == (ann,)

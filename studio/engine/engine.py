@@ -25,7 +25,7 @@ from studio.engine.row_limits import RowLimits
 from studio.engine.runner import Runner
 from studio.engine.sample import Sample, SampleKey
 from studio.engine.scheduler import Scheduler, StepBatch
-from studio.engine.setup import no_control_images
+from studio.engine.setup import Listener, no_control_images
 from studio.engine.step_times import StepTimes
 from studio.errors import Conflict, GenerationFailed, StudioError
 from studio.events import (
@@ -71,7 +71,8 @@ class Engine:
     `times` says how long passes of `model` take: turns are shared in those seconds, and the rows of
     a pass are their knee unless `max_rows` is given.
     `emit` is called in the order things happen, `Started` before a job's first forward pass; it may
-    raise `Conflict` on `Started` to say that the job is no longer wanted.
+    raise `Conflict` on `Started` to say that the job is no longer wanted, or answer with a future
+    that does: until that is done the job stands aside, and the others go on.
 
     `pace` is how long passes take lately beside `times`. `at_work` are the jobs in the model's
     hands: should the thread die, they are the suspects. Of the passes so far `num_rows` were run
@@ -82,7 +83,7 @@ class Engine:
         self,
         model: Model,
         *,
-        emit: Callable[[Event], None],
+        emit: Listener,
         max_rows: int = 0,
         times: StepTimes | None = None,
         load_control: Callable[[str], Pixels] = no_control_images,
@@ -105,6 +106,7 @@ class Engine:
         self._to_decode: collections.deque[Sample] = collections.deque()
         self._in_hand: list[_InHand] = []
         self._flights: dict[str, Flight] = {}
+        self._starting: dict[str, Flight] = {}
         self._unheard: set[str] = set()
         self.adopt(model, times)
 
@@ -135,6 +137,8 @@ class Engine:
     @property
     def outstanding(self) -> tuple[Submission, ...]:
         """The jobs in flight with the pictures they lack, fit to be submitted to another engine."""
+        while self._starting:  # whether they are started must be known first
+            self._settle_starts(is_waiting=True)
         return tuple(flight.submission() for flight in self._flights.values())
 
     def adopt(self, model: Model, times: StepTimes | None = None) -> None:
@@ -243,7 +247,7 @@ class Engine:
                 self._forget(sample)
                 flight.is_parked = True
             if not flight.samples:
-                del self._flights[flight.job_id]
+                self._drop(flight)
 
     def step(self) -> None:
         """One turn: a forward pass for one batch; then a picture begins to be decoded."""
@@ -275,10 +279,12 @@ class Engine:
 
     def _schedule(self) -> StepBatch | None:
         """A batch whose samples are all begun; those that cannot begin fail on the way."""
-        while (batch := self._scheduler.schedule(self._now())) is not None:
-            if all(self._begin(sample) for sample in batch.samples):
+        self._settle_starts(is_waiting=False)
+        while True:
+            batch = self._scheduler.schedule(self._now(), is_ready=self._begin)
+            if batch is not None or not self._starting:
                 return batch
-        return None
+            self._settle_starts(is_waiting=True)
 
     def _begin(self, sample: Sample) -> bool:
         """Whether the sample is ready for a step, beginning it where it is new."""
@@ -287,19 +293,8 @@ class Engine:
         flight = self._flights.get(sample.job_id)
         if flight is None:  # discarded while this batch was being begun
             return False
-        if not flight.is_started:
-            try:
-                self._emit(Started(job_id=sample.job_id))
-            except Conflict:
-                log.info("job %s is no longer wanted", sample.job_id)
-                self._discard(sample.job_id)
-                return False
-            except Exception as error:
-                log.exception("the start of job %s was not taken in", sample.job_id)
-                told = str(error) if isinstance(error, StudioError) else UNHEARD
-                self.fail(sample.job_id, told)
-                return False
-            flight.is_started = True
+        if not flight.is_started and not self._start(flight):
+            return False
         try:
             sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
         except Exception as error:
@@ -307,6 +302,52 @@ class Engine:
             return False
         sample.started_at = self._now()
         return True
+
+    def _start(self, flight: Flight) -> bool:
+        """Whether a job is started; while the listener takes that in, it stands aside."""
+        if flight.starting is None:
+            try:
+                flight.starting = self._emit(Started(job_id=flight.job_id))
+            except Exception as error:
+                self._leave_unstarted(flight, error)
+                return False
+        if flight.starting is None or flight.starting.done():
+            return self._settle_start(flight)
+        self._starting[flight.job_id] = flight
+        for sample in flight.samples:
+            self._scheduler.remove(sample)
+        return False
+
+    def _settle_starts(self, *, is_waiting: bool) -> None:
+        """Let the jobs come back that are started by now; where asked, wait for the first one."""
+        for flight in tuple(self._starting.values()):
+            if is_waiting or flight.starting is None or flight.starting.done():
+                self._settle_start(flight)
+            is_waiting = False
+
+    def _settle_start(self, flight: Flight) -> bool:
+        """Whether a job is started, once the listener has said so."""
+        self._starting.pop(flight.job_id, None)
+        starting, flight.starting = flight.starting, None
+        try:
+            if starting is not None:
+                starting.result()
+        except Exception as error:
+            self._leave_unstarted(flight, error)
+            return False
+        flight.is_started = True
+        for sample in flight.samples:
+            self._scheduler.add(sample)
+        return True
+
+    def _leave_unstarted(self, flight: Flight, error: Exception) -> None:
+        if isinstance(error, Conflict):
+            log.info("job %s is no longer wanted", flight.job_id)
+            self._discard(flight.job_id)
+        else:
+            log.error("the start of job %s was not taken in", flight.job_id, exc_info=error)
+            told = str(error) if isinstance(error, StudioError) else UNHEARD
+            self.fail(flight.job_id, told)
 
     def _run(self, batch: StepBatch) -> dict[SampleKey, GenerationFailed]:
         """One forward pass; how long it took beside what was expected moves `pace`."""
@@ -415,15 +456,23 @@ class Engine:
         flight = self._flights[sample.job_id]
         if flight.samples:
             return
-        del self._flights[sample.job_id]
+        self._drop(flight)
         last = flight.last_event()
         if last is not None:
             self._tell(last)
 
     def _discard(self, job_id: str) -> None:
-        for sample in list(self._flights[job_id].samples):
+        flight = self._flights[job_id]
+        for sample in list(flight.samples):
             self._forget(sample)
-        del self._flights[job_id]
+        self._drop(flight)
+
+    def _drop(self, flight: Flight) -> None:
+        """Hold a job no more; what is being written down of its start comes before what follows."""
+        del self._flights[flight.job_id]
+        self._starting.pop(flight.job_id, None)
+        if flight.starting is not None:
+            flight.starting.exception()
 
     def _forget(self, sample: Sample) -> None:
         """Free what a sample holds, wherever it stands."""
@@ -443,7 +492,9 @@ class Engine:
         """A listener's defect costs the job it was told of, after the step, and no other."""
         try:
             with self.clock.host_stage("emit"):
-                self._emit(event)
+                answer = self._emit(event)
+            if answer is not None:
+                answer.result()
         except Exception:
             log.exception("%s of job %s was not taken in", event.kind, event.job_id)
             self._unheard.add(event.job_id)

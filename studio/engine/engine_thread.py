@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from studio.engine.health import Health, State
@@ -219,10 +220,10 @@ class EngineThread:
             engine.adopt(warm.model, warm.times)
         return engine
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: Event) -> Future[None] | None:
         if isinstance(event, Finished | Failed | Cancelled):
             self._deaths.forget(event.job_id)
-        self._setup.on_event(event)
+        return self._setup.on_event(event)
 
     def _use_idle_moment(self) -> None:
         """Measure a picture size that was not yet, one pass at a time."""

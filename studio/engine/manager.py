@@ -20,9 +20,16 @@ from typing import TYPE_CHECKING
 from studio.engine.engine_thread import EngineThread
 from studio.engine.facts import EngineFacts, facts_of
 from studio.engine.health import Health, State
-from studio.engine.setup import BACKENDS, NO_PATHS, LoadModel, Setup, no_control_images
+from studio.engine.setup import (
+    BACKENDS,
+    NO_PATHS,
+    Listener,
+    LoadModel,
+    Setup,
+    no_control_images,
+)
 from studio.errors import BadInput, NotReady
-from studio.events import Cancelled, Event, Pixels
+from studio.events import Cancelled, Pixels
 from studio.request import Request
 from studio.terms import Terms
 
@@ -46,7 +53,7 @@ class Manager:
         self,
         load: LoadModel,
         *,
-        on_event: Callable[[Event], None],
+        on_event: Listener,
         precision: str = "auto",
         max_rows: int = 0,
         on_ready: Callable[[], None] = lambda: None,

@@ -135,25 +135,32 @@ class Scheduler:
         if not line.fresh and not line.begun:
             self._close(line)
 
-    def schedule(self, now: float) -> StepBatch | None:
+    def schedule(
+        self, now: float, is_ready: Callable[[Sample], bool] = lambda sample: True
+    ) -> StepBatch | None:
         """The batch for the next step, or `None` where nothing waits.
 
         Lane and owners are charged at once. `now`, in seconds of the clock the samples' deadlines
-        are on, serves for those only.
+        are on, serves for those only. `is_ready` is asked of the samples of the batch; one that is
+        not it must take out of here, and the batch is chosen anew without a charge.
         """
         self._refresh()
-        if not self._entries:
-            return None
-        interactive, bulk = self._by_class
-        ranking = self._ranker.rank(interactive or bulk, now)
-        overdue = self._overdue() if self._overdue_share.is_open else []
-        lane = overdue[0].line.key.lane if overdue else self._choose(ranking)
-        filled = self._fill(lane, overdue, ranking)
-        if interactive and bulk:
-            self._add_riders(filled, [line for line in self._lanes[lane] if line.key.is_bulk], now)
-        self._charge(lane, filled, ranking)
-        self._last = tuple(filled.tiers)
-        return StepBatch(lane, tuple(entry.sample for entry in filled.tiers))
+        while self._entries:
+            interactive, bulk = self._by_class
+            ranking = self._ranker.rank(interactive or bulk, now)
+            overdue = self._overdue() if self._overdue_share.is_open else []
+            lane = overdue[0].line.key.lane if overdue else self._choose(ranking)
+            filled = self._fill(lane, overdue, ranking)
+            if interactive and bulk:
+                lines = [line for line in self._lanes[lane] if line.key.is_bulk]
+                self._add_riders(filled, lines, now)
+            self._last = tuple(filled.tiers)
+            samples = tuple(entry.sample for entry in filled.tiers)
+            if all(is_ready(sample) for sample in samples):
+                self._charge(lane, filled, ranking)
+                return StepBatch(lane, samples)
+            self._refresh()  # some of them may have been begun
+        return None
 
     def _open(self, key: LineKey, account: Account, sample: Sample) -> Line:
         if key.lane not in self._lanes:

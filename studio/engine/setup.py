@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 LoadModel = Callable[[str, Callable[[str], None]], "Model"]
 """`load(precision, report)`: load the model, telling `report` in a few words what is going on."""
+
+Listener = Callable[[Event], Future[None] | None]
+"""Takes events in, in the engine's thread; of `Started` it may answer later, see `Engine`."""
 
 NO_PATHS: Mapping[str, Path] = MappingProxyType({})
 
@@ -40,7 +44,7 @@ class Setup:
     """
 
     load: LoadModel
-    on_event: Callable[[Event], None]
+    on_event: Listener
     on_ready: Callable[[], None] = lambda: None
     load_control: Callable[[str], Pixels] = no_control_images
     precision: str = "auto"
