@@ -11,6 +11,7 @@ from studio.api.schemas.base import Page
 from studio.api.schemas.house import HealthOut, ModelOut, PresetsOut, SizeOut, TermOut, WayOut
 from studio.application import Studio
 from studio.engine.manager import State
+from studio.model_card import Way
 from studio.person import Person
 from studio.presets import Named
 
@@ -51,8 +52,7 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
             default_guidance_scale=card.default_guidance_scale,
             default_sampler=card.default_sampler,
             control_kind=card.control_kind,
-            quick=card.quick
-            and WayOut(num_steps=card.quick.num_steps, guidance_scale=card.quick.guidance_scale),
+            quick=_way(card.quick),
         )
         return Page(items=[model])
 
@@ -81,3 +81,9 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
 
 def _terms(terms: Iterable[Named]) -> list[TermOut]:
     return [TermOut(id=term.id, en=term.en, zh=term.zh) for term in terms]
+
+
+def _way(way: Way | None) -> WayOut | None:
+    if way is None:
+        return None
+    return WayOut(num_steps=way.num_steps, guidance_scale=way.guidance_scale)
