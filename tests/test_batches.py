@@ -166,7 +166,7 @@ def test_a_picture_that_is_hidden_while_a_zip_is_sent_is_not_in_it(studio: Studi
     hidden = images[rows[1].job_id][0]
     studio._store._write(lambda db: db.execute(sql, [hidden.id]))
     with zipfile.ZipFile(io.BytesIO(begun + joined(pieces))) as archive:
-        assert archive.namelist() == ["SKU-0001.png", "pictures.csv"]
+        assert archive.namelist() == ["SKU-0000.png", "pictures.csv"]
 
 
 def test_the_queue_holds_a_few_rows_of_a_batch_and_no_more(open_studio: OpenStudio) -> None:
