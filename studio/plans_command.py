@@ -74,7 +74,7 @@ def _build(options: argparse.Namespace) -> None:
     from studio.engine.layout import check_folder, folder_digest
     from studio.engine.plan_process import Sources
     from studio.engine.tensorrt_library import target_elsewhere, target_here
-    from studio.engine.tensorrt_plans import PRECISIONS, build_all, plan_for
+    from studio.engine.tensorrt_plans import PRECISIONS, build_all, digests_of, plan_for
     from studio.model_choice import additions, configured
 
     if options.precision not in PRECISIONS:
@@ -84,7 +84,7 @@ def _build(options: argparse.Namespace) -> None:
     controlnets, _ = additions(config, card.family)
     targets = [target_elsewhere(one) for one in options.capability] or [target_here()]
     sizes = [_size(text) for text in options.size] or list(card.sizes)
-    digest = folder_digest(config.model)
+    digest, digests = folder_digest(config.model), digests_of(controlnets)
     cache = _cache(config)
     for target in targets:
         plans = [
@@ -94,7 +94,7 @@ def _build(options: argparse.Namespace) -> None:
                 size=size,
                 target=target,
                 precision=options.precision,
-                controlnets=controlnets,
+                controlnets=digests,
             )
             for size in sizes
         ]

@@ -12,11 +12,12 @@ from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.export import UNET, example_inputs, networks_of, read_manifest
 from studio.engine.lora import Adapters
 from studio.engine.model import Model, load_model
+from studio.engine.plan_process import Sources
 from studio.engine.plans import PlanCache, PlanRejected
 from studio.engine.reference import Reference, distance, make_reference
 from studio.engine.tensorrt_denoiser import TensorRtDecoder, TensorRtDenoiser
 from studio.engine.tensorrt_library import Target
-from studio.engine.tensorrt_plans import build_tensorrt, plan_for, refusal
+from studio.engine.tensorrt_plans import build_all, build_tensorrt, plan_for, refusal
 from studio.engine.tensorrt_program import Arena
 from studio.errors import GenerationFailed
 from studio.request import Lora
@@ -224,3 +225,16 @@ def test_plans_of_other_weights_never_serve(kept: Path, tmp_path: Path) -> None:
     other = load_model(write_sdxl(tmp_path / "other", True, seed=9), precision="float32")
     with pytest.raises(PlanRejected, match="differ from PyTorch"):
         build(kept, Stream(), dataclasses.replace(other, digest=exported("sdxl").model.digest))
+
+
+@pytest.mark.parametrize("makes_room", [False, True])
+def test_only_a_studio_that_serves_makes_room_for_its_plans(
+    makes_room: bool, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.engine.plans.MAX_CACHE_BYTES", 0)  # plans of gigabytes each
+    cache = PlanCache(kept)
+    (old,) = [entry.plan for entry in cache.entries()]
+    new = dataclasses.replace(old, processor="sm120")
+    with pytest.raises(PlanRejected, match="could not be made"):
+        build_all([new], Sources(tmp_path / "gone"), cache, makes_room=makes_room)
+    assert (cache.load(old) is None) == makes_room

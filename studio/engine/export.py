@@ -29,10 +29,12 @@ from typing import Any, BinaryIO
 
 import onnx_ir
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel
 
 from studio.engine.decoder import latent_statistics
-from studio.engine.model import Model, load_model
+from studio.engine.layout import folder_digest
+from studio.engine.model import Model
+from studio.engine.networks import Networks, load_networks
 from studio.engine.torch_denoiser import TorchDenoiser
 
 FORMAT = 1
@@ -61,20 +63,6 @@ def controlnet_file(kind: str) -> str:
     return f"controlnet_{kind}.onnx"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Networks:
-    """What is exported: torch modules on the processor. `controlnets` by kind."""
-
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    controlnets: Mapping[str, ControlNetModel]
-
-    @property
-    def takes_conditions(self) -> bool:
-        """SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not."""
-        return bool(self.unet.config.addition_embed_type == "text_time")
-
-
 def networks_of(model: Model) -> Networks:
     """The networks of a model that PyTorch runs."""
     assert isinstance(model.denoiser, TorchDenoiser)
@@ -91,12 +79,35 @@ def export_model(
     report: Report = lambda _: None,
     skip: Collection[str] = (),
 ) -> None:
-    """Write the graphs of `model` for pictures of `height` × `width` to the new folder `out`.
+    """`export_networks` of a model that PyTorch runs."""
+    export_networks(
+        networks_of(model),
+        digest=model.digest,
+        precision=model.precision,
+        size=(height, width),
+        out=out,
+        report=report,
+        skip=skip,
+    )
+
+
+def export_networks(
+    networks: Networks,
+    *,
+    digest: str,
+    precision: str,
+    size: tuple[int, int],
+    out: Path,
+    report: Report = lambda _: None,
+    skip: Collection[str] = (),
+) -> None:
+    """Write the graphs of `networks` for pictures of `size` (height, width) to a new folder, `out`.
 
     `unet.onnx`, `decoder.onnx`, and with ControlNets `controlnet_<kind>.onnx` and
-    `unet_control.onnx`, which takes their residuals `down_0` … `mid`; but none of `skip`. The
-    folder appears whole, or not at all. The manifest also tells, by graph, which large constants
-    are the UNet's parameters, and whether they lie there transposed.
+    `unet_control.onnx`, which takes their residuals `down_0` … `mid`; but none of `skip`, whose
+    networks need no weights. The folder appears whole, or not at all. `digest` is the model's, for
+    the manifest, which also tells, by graph, which large constants are the UNet's parameters, and
+    whether they lie there transposed.
 
     Raises:
         FileExistsError: there is something at `out` already.
@@ -104,24 +115,22 @@ def export_model(
     if out.exists():
         raise FileExistsError(f"{out} exists already: remove it, or choose another folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    networks = networks_of(model)
-    latents = model.latent_shape(height, width)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as name:
         folder = Path(name) / "graphs"
         folder.mkdir()
         with (folder / WEIGHTS).open("wb") as file, torch.inference_mode():
             weights = _Weights(file, networks.unet)
-            for graph in _graphs(networks, latents, (height, width)):
+            for graph in graphs_of(networks, size):
                 if graph.file in skip:
                     continue
-                report(f"exporting {graph.file.removesuffix('.onnx')} {height}×{width}")
+                report(f"exporting {graph.file.removesuffix('.onnx')} {size[0]}×{size[1]}")
                 weights.write(_trace(graph), folder / graph.file)
         _write_manifest(
             folder,
             {
-                "digest": model.digest,
-                "latent_shape": list(latents),
-                "precision": model.precision,
+                "digest": digest,
+                "latent_shape": list(networks.latent_shape(*size)),
+                "precision": precision,
                 "parameters": weights.parameters,
             },
         )
@@ -129,7 +138,7 @@ def export_model(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Graph:
+class Graph:
     """One graph to write: `module` takes the `inputs` in their order."""
 
     file: str
@@ -139,41 +148,60 @@ class _Graph:
     has_rows: bool = True
 
 
-def _graphs(
-    networks: Networks, latents: tuple[int, int, int], size: tuple[int, int]
-) -> Iterator[_Graph]:
-    inputs = example_inputs(networks, latents)
-    yield _Graph(
+def graphs_of(networks: Networks, size: tuple[int, int]) -> Iterator[Graph]:
+    """All graphs there are for pictures of `size` (height, width), with inputs of two rows."""
+    inputs = example_inputs(networks, networks.latent_shape(*size))
+    yield Graph(
         file=UNET, module=_Unet(networks, list(inputs)), inputs=inputs, outputs=["out_sample"]
     )
     residuals: dict[str, torch.Tensor] = {}
     for kind, controlnet in networks.controlnets.items():
-        follow = inputs | {
-            "controlnet_cond": torch.rand((len(inputs["sample"]), 3, *size)),
-            "conditioning_scale": torch.ones(len(inputs["sample"])),
-        }
+        follow = inputs | _controls(len(inputs["sample"]), size)
         module = _ControlNet(controlnet, list(follow))
-        down, middle = module(*follow.values())
-        residuals = {f"down_{index}": tensor for index, tensor in enumerate(down)}
-        residuals["mid"] = middle
-        yield _Graph(
+        residuals = _residuals(module, follow)
+        yield Graph(
             file=controlnet_file(kind), module=module, inputs=follow, outputs=list(residuals)
         )
     if residuals:
         inputs = inputs | residuals
-        yield _Graph(
+        yield Graph(
             file=UNET_CONTROL,
             module=_Unet(networks, list(inputs)),
             inputs=inputs,
             outputs=["out_sample"],
         )
-    yield _Graph(
+    yield Graph(
         file=DECODER,
         module=_Decoder(networks.vae),
-        inputs={"latents": torch.randn((1, *latents))},
+        inputs={"latents": inputs["sample"][:1]},
         outputs=["image"],
         has_rows=False,
     )
+
+
+def _controls(num_rows: int, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """What a ControlNet takes besides: images, and how strongly each is followed."""
+    generator = torch.Generator("cpu").manual_seed(1)
+    return {
+        "controlnet_cond": torch.rand((num_rows, 3, *size), generator=generator),
+        "conditioning_scale": torch.linspace(1, 0.5, num_rows),
+    }
+
+
+def _residuals(module: _ControlNet, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Noise of the shapes and type that the ControlNet's residuals have, which is not run."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    down, middle = torch.func.functional_call(
+        module,
+        {name: tensor.to("meta") for name, tensor in tensors.items()},
+        tuple(tensor.to("meta") for tensor in inputs.values()),
+    )
+    generator = torch.Generator("cpu").manual_seed(2)
+    names = [f"down_{index}" for index in range(len(down))]
+    return {
+        name: (torch.randn(like.shape, generator=generator) / 10).to(like.dtype)
+        for name, like in zip([*names, "mid"], [*down, middle], strict=True)
+    }
 
 
 def example_inputs(
@@ -266,7 +294,7 @@ def _conditions(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] |
     return {name: inputs[name] for name in ("text_embeds", "time_ids")}
 
 
-def _trace(graph: _Graph) -> onnx_ir.Model:
+def _trace(graph: Graph) -> onnx_ir.Model:
     rows = torch.export.Dim("rows", min=1, max=MAX_ROWS)
     shapes = tuple({0: rows} if graph.has_rows else None for _ in graph.inputs)
     with warnings.catch_warnings():
@@ -392,8 +420,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     options = parser.parse_args(arguments)
     be_humble()
-    model = load_model(options.model, precision=options.precision, report=print)
-    export_model(model, height=options.height, width=options.width, out=options.out, report=print)
+    export_networks(
+        load_networks(options.model, precision=options.precision, report=print),
+        digest=folder_digest(options.model),
+        precision=options.precision,
+        size=(options.height, options.width),
+        out=options.out,
+        report=print,
+    )
     return 0
 
 

@@ -9,40 +9,28 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from diffusers.utils import logging as diffusers_logging
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    PreTrainedModel,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from studio.engine.decoder import BesideDecoder, Decoder, VaeDecoder, load_preview
 from studio.engine.denoiser import Denoiser
-from studio.engine.layout import (
-    check_controlnet,
-    check_folder,
-    control_folders,
-    folder_digest,
-    read_json,
-    weight_files,
-)
-from studio.engine.loading import load_module
+from studio.engine.layout import check_controlnet, check_folder, folder_digest, read_json
 from studio.engine.lora import Adapters, check_lora
-from studio.engine.pruning import read_pruning, slim
-from studio.engine.quantized import make_quantized, read_quantization
+from studio.engine.networks import (
+    Report,
+    be_quiet,
+    dtype_of,
+    load_networks,
+    load_part,
+    told_by_folder,
+)
 from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
 from studio.engine.torch_denoiser import TorchDenoiser
-from studio.errors import BadModel
 from studio.model_card import SD15, SDXL, ModelCard
 from studio.request import Request
 
@@ -93,7 +81,7 @@ class Model:
     def in_precision(self, precision: str) -> Model:
         """This model in other arithmetic. Its `modules` are cast in place, so `self` is no more."""
         for module in self.modules:
-            module.to(_dtype(module, precision))
+            module.to(dtype_of(module, precision))
         return dataclasses.replace(self, precision=precision)
 
 
@@ -102,7 +90,7 @@ def load_model(
     *,
     precision: str,
     device: str = "cpu",
-    report: Callable[[str], None] = lambda _: None,
+    report: Report = lambda _: None,
     controlnets: Mapping[str, Path] = NONE,
     loras: Mapping[str, Path] = NONE,
     is_compiled: bool = False,
@@ -122,55 +110,18 @@ def load_model(
         check_controlnet(path)
     for path in loras.values():
         check_lora(path)
-    # Their bars and notices are for people at a prompt; here `report` speaks.
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-    def load(cls: type[Any], path: Path, label: str, precision: str = precision) -> Any:
-        pruned, quantization = read_pruning(path), read_quantization(path)
-
-        def make() -> torch.nn.Module:
-            module = _empty(cls, path)
-            if quantization is not None:  # its file has the shapes that are left
-                slim(module, pruned or {})
-                make_quantized(module, quantization)
-            return module
-
-        module = load_module(
-            make,
-            weight_files(path),
-            label=label,
-            device=device,
-            dtype=lambda module: _dtype(module, precision),
-            report=report,
+    be_quiet()
+    with told_by_folder(folder), concurrent.futures.ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(folder_digest, folder)
+        encoders = _load_encoders(folder, card.family, device, report)
+        networks = load_networks(
+            folder, precision=precision, device=device, report=report, controlnets=controlnets
         )
-        if quantization is None and pruned is not None:
-            slim(module, pruned)
-        return module
-
-    try:
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            hashing = beside.submit(folder_digest, folder)
-            encoders = _load_encoders(folder, card.family, load)
-            vae = load(AutoencoderKL, folder / "vae", "autoencoder")
-            unet = load(UNet2DConditionModel, folder / "unet", "UNet")
-            nets = {
-                kind: load(ControlNetModel, path, f"ControlNet for {kind}")
-                for kind, path in (control_folders(folder, card) | dict(controlnets)).items()
-            }
-            report("digest")
-            digest = hashing.result()
-        _check_channels(folder, unet, vae)
-        for kind, net in nets.items():
-            _check_controlnet_fits(kind, net, unet)
+        report("digest")
+        digest = hashing.result()
+        unet, vae, nets = networks.unet, networks.vae, networks.controlnets
         adapters = Adapters(unet, encoders, loras)
         encoder = _encoder(folder, card.family, encoders, adapters)
-    except BadModel:
-        raise
-    except Exception as error:  # the libraries raise of every kind for a broken folder
-        raise BadModel(f"The model in {folder} cannot be loaded: {error}") from error
     denoiser = TorchDenoiser(unet, nets, adapters)
     if is_compiled:
         denoiser.compile()
@@ -193,7 +144,7 @@ def load_model(
         preview=load_preview(folder, num_channels, decoder, device),
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         num_channels=num_channels,
-        vae_scale_factor=2 ** (len(vae.config.block_out_channels) - 1),
+        vae_scale_factor=networks.vae_scale_factor,
         modules=(unet, vae, *nets.values()),
         text_modules=encoders,
         control_kinds=frozenset(nets),
@@ -205,14 +156,20 @@ def load_model(
 
 
 def _load_encoders(
-    folder: Path, family: str, load: Callable[..., Any]
+    folder: Path, family: str, device: str, report: Report
 ) -> tuple[torch.nn.Module, ...]:
     """The text encoders, which stay float32: they run once a prompt."""
-    first = load(CLIPTextModel, folder / "text_encoder", "text encoder", "float32")
+
+    def load(cls: type[Any], name: str, label: str) -> torch.nn.Module:
+        module: torch.nn.Module = load_part(
+            cls, folder / name, label, precision="float32", device=device, report=report
+        )
+        return module
+
+    first = load(CLIPTextModel, "text_encoder", "text encoder")
     if family == SD15:
         return (first,)
-    path = folder / "text_encoder_2"
-    return (first, load(CLIPTextModelWithProjection, path, "second text encoder", "float32"))
+    return (first, load(CLIPTextModelWithProjection, "text_encoder_2", "second text encoder"))
 
 
 def _encoder(
@@ -223,44 +180,3 @@ def _encoder(
         return ClipAlone(tokenizer, encoders[0], adapters)
     second = CLIPTokenizer.from_pretrained(folder / "tokenizer_2")
     return ClipPair((tokenizer, second), (encoders[0], encoders[1]), adapters)
-
-
-def _empty(cls: type[Any], folder: Path) -> torch.nn.Module:
-    """A module as its `config.json` describes it, its weights still to come."""
-    if issubclass(cls, PreTrainedModel):
-        module: torch.nn.Module = cls(CLIPTextConfig.from_pretrained(folder))
-    else:
-        module = cls.from_config(cls.load_config(folder, local_files_only=True))
-    return module
-
-
-def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
-    num_channels, num_latents = unet.config.in_channels, vae.config.latent_channels
-    if num_channels != num_latents:
-        raise BadModel(
-            f"The UNet in {folder} reads {num_channels} channels and the autoencoder gives "
-            f"{num_latents}: a model for inpainting or editing, not one that draws from words."
-        )
-
-
-def _check_controlnet_fits(kind: str, net: Any, unet: Any) -> None:
-    """What it adds must fit the UNet; small ones leave out attention, which is their own affair."""
-    for name in ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block"):
-        theirs, ours = (_plain(module.config[name]) for module in (net, unet))
-        if theirs != ours:
-            raise BadModel(
-                f"The ControlNet for {kind} is of another family than the model (its {name} is "
-                f"{theirs}, not {ours}): use one made for this kind of model."
-            )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _dtype(module: torch.nn.Module, precision: str) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, precision)
-    # An autoencoder that overflows in half precision says so in its configuration.
-    if dtype == torch.float16 and getattr(module.config, "force_upcast", False):
-        return torch.float32
-    return dtype

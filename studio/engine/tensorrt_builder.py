@@ -31,8 +31,10 @@ def build(
     timing_cache: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> bytes:
+) -> memoryview:
     """The plan of `graph`, an ONNX file, for `target`; minutes for a large one.
+
+    Where the library holds it, as it has gigabytes.
 
     On the card it is for, its weights can be changed later (a refit): without the card that cannot
     be prepared. `timing_cache` is read and written, and makes the next plan quicker; TensorRT-RTX,
@@ -70,7 +72,7 @@ def build(
         raise PlanRejected(
             f"TensorRT cannot compile {graph.name}: {(complaints or ['no reason given'])[0]}"
         )
-    return bytes(plan)
+    return memoryview(plan)
 
 
 def has_rows(network: Any) -> bool:

@@ -1,8 +1,8 @@
 """How TensorRT comes to serve a model: plans from the cache, or built by a process of their own.
 
-`python -m studio.engine.tensorrt_plans` is that process: it reads the model in half precision,
-exports its graphs, and compiles each. Exporting needs no card, and nor does TensorRT-RTX; so plans
-may be made where there is none, and carried to where there is (`studio plans build`).
+`python -m studio.engine.tensorrt_plans` is that process: it compiles the graphs of a plan, which
+`tensorrt_graphs` exported before. Exporting needs no card, and nor does TensorRT-RTX; so plans may
+be made where there is none, and carried to where there is (`studio plans build`).
 """
 
 from __future__ import annotations
@@ -41,12 +41,10 @@ def plan_for(
     size: Size,
     target: Target,
     precision: str,
-    controlnets: Mapping[str, Path] = NONE,
+    controlnets: Sequence[tuple[str, str]] = (),
     profiles: Sequence[Profile] = PROFILES,
 ) -> Plan:
-    """The plan of a model's pictures of one size for `target`."""
-    from studio.engine.layout import folder_digest
-
+    """The plan of a model's pictures of one size for `target`. `controlnets`: see `digests_of`."""
     return Plan(
         digest=digest,
         family=family,
@@ -58,11 +56,16 @@ def plan_for(
         library=target.library,
         processor=target.processor,
         driver=target.driver,
-        controlnets=tuple(
-            (kind, folder_digest(path)) for kind, path in sorted(controlnets.items())
-        ),
+        controlnets=tuple(controlnets),
         profiles=tuple(profiles),
     )
+
+
+def digests_of(controlnets: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Kinds and digests of ControlNets besides the model's own; gigabytes are read for it."""
+    from studio.engine.layout import folder_digest
+
+    return [(kind, folder_digest(path)) for kind, path in sorted(controlnets.items())]
 
 
 def build_all(
@@ -70,25 +73,29 @@ def build_all(
     sources: plan_process.Sources,
     cache: PlanCache,
     *,
+    makes_room: bool = False,
     report: Callable[[str], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Entry]:
-    """The entries of `plans`, built where the cache has them not.
+    """The entries of `plans`, built where the cache has them not; `plans` are of one precision.
+
+    `makes_room`: others go, if the cache has grown too large. One process exports, and each plan is
+    compiled by a process of its own, so that none finds in memory what another needed.
 
     Raises:
         PlanRejected: one could not be built, or `is_cancelled` came true.
     """
     missing = [plan for plan in plans if cache.load(plan) is None]
-    if missing:
+    if missing and makes_room:
         cache.prune(plans)
-        plan_process.run(
-            "studio.engine.tensorrt_plans",
-            missing,
-            sources,
-            cache,
-            report=report,
-            is_cancelled=is_cancelled,
-        )
+
+    def run(module: str, some: Sequence[Plan]) -> None:
+        plan_process.run(module, some, sources, cache, report=report, is_cancelled=is_cancelled)
+
+    if missing:
+        run("studio.engine.tensorrt_graphs", missing)
+    for plan in missing:
+        run("studio.engine.tensorrt_plans", [plan])
     entries = [cache.load(plan) for plan in plans]
     whole = [entry for entry in entries if entry is not None]
     if len(whole) < len(plans):
@@ -129,6 +136,7 @@ def build_tensorrt(
     if precision == "auto":
         precision = model.precision if model.precision in PRECISIONS else PRECISIONS[0]
     cache = PlanCache(cache_dir)
+    digests = digests_of(controlnets)
     plans = [
         plan_for(
             digest=model.digest,
@@ -136,12 +144,14 @@ def build_tensorrt(
             size=size,
             target=target,
             precision=precision,
-            controlnets=controlnets,
+            controlnets=digests,
         )
         for size in sizes
     ]
     sources = plan_process.Sources(folder, controlnets)
-    entries = build_all(plans, sources, cache, report=report, is_cancelled=is_cancelled)
+    entries = build_all(
+        plans, sources, cache, makes_room=True, report=report, is_cancelled=is_cancelled
+    )
     report("loading the plan")
     folders = {
         model.latent_shape(*size)[1:]: entry.folder
@@ -214,36 +224,15 @@ def _without_adapters(model: Model) -> Denoiser:
 
 
 def _do(work: plan_process.Work) -> None:
-    """The process: export what is not exported, compile, keep."""
-    from studio.engine.export import export_model, read_manifest
-    from studio.engine.model import load_model
-    from studio.engine.tensorrt_denoiser import UNET
+    """The process: compile what is exported, keep."""
+    from studio.engine.export import read_manifest
 
-    sources = work.sources
-    model: Model | None = None
-    for number, plan in enumerate(work.plans):
+    for plan in work.plans:
         graphs = work.cache.graphs(plan)
-        if not work.cache.has_graphs(plan):
-            model = model or load_model(
-                sources.folder,
-                precision=plan.precision,
-                controlnets=sources.controlnets,
-                report=work.report,
-            )
-            out = work.scratch / "graphs"
-            export_model(
-                model,
-                height=plan.height,
-                width=plan.width,
-                out=out,
-                report=work.report,
-                # With a ControlNet one graph of the UNet does for all rows.
-                skip=[f"{Path(UNET).stem}.onnx"] if model.control_kinds else [],
-            )
-            out.rename(graphs)
         manifest = read_manifest(graphs)
-        assert manifest is not None
-        made = work.scratch / f"plan-{number}"
+        if manifest is None:
+            raise PlanRejected("A graph was damaged as soon as it was made: is the disk full?")
+        made = work.scratch / f"plan-{plan.key}"
         made.mkdir()
         seconds = {path.stem: took for path, took in _compile(plan, graphs, made, work)}
         parameters: dict[str, Any] = next(iter(manifest["parameters"].values()), {})
@@ -261,14 +250,15 @@ def _compile(
     timing = work.cache.folder / f"timing-{plan.library}-{plan.processor}.cache".replace(" ", "-")
     for path in sorted(graphs.glob("*.onnx")):
         started = time.monotonic()
-        content = tensorrt_builder.build(
-            path,
-            target,
-            plan.profiles,
-            timing_cache=timing,
-            report=lambda text: work.report(f"{text} for {plan.height}×{plan.width}"),
+        (made / f"{path.stem}.plan").write_bytes(
+            tensorrt_builder.build(
+                path,
+                target,
+                plan.profiles,
+                timing_cache=timing,
+                report=lambda text: work.report(f"{text} for {plan.height}×{plan.width}"),
+            )
         )
-        (made / f"{path.stem}.plan").write_bytes(content)
         yield path, round(time.monotonic() - started, 1)
 
 
