@@ -17,6 +17,7 @@ from studio.application import Studio
 from studio.config import Config
 
 if TYPE_CHECKING:  # playwright and uvicorn are only needed by the tests that ask for them
+    from fastapi import FastAPI
     from playwright.sync_api import Browser, Page
 
 WARNINGS_OF_OTHERS = [
@@ -50,6 +51,7 @@ class Served:
     studio: Studio
     address: str
     stop: Callable[[], None]
+    app: FastAPI
 
 
 Serve = Callable[[Studio], Served]
@@ -119,8 +121,9 @@ def serving(studio: Studio) -> Iterator[Served]:
 
     from studio.server import create_app, listen, uvicorn_config
 
+    app = create_app(studio)
     with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn_config(create_app(studio)))
+        server = uvicorn.Server(uvicorn_config(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
         thread.start()
 
@@ -129,7 +132,7 @@ def serving(studio: Studio) -> Iterator[Served]:
             thread.join(WAIT_SECONDS)
 
         try:
-            yield Served(studio, f"http://127.0.0.1:{listener.getsockname()[1]}", stop)
+            yield Served(studio, f"http://127.0.0.1:{listener.getsockname()[1]}", stop, app)
         finally:
             stop()
 
