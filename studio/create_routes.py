@@ -64,7 +64,7 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/drafts/{job_id}.png")
     async def draft(job_id: str, request: Request) -> Response:
-        """Answers when the draft is drawn; 204 when it never will be, or not soon.
+        """Answers when the draft is drawn: 202 when that takes long, 204 when it never will be.
 
         Raises:
             Conflict: it was drawn and may not be seen, or it could not be drawn.
@@ -72,7 +72,7 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
         owner = person_of(request).name
         deadline = time.monotonic() + DRAFT_WAIT_SECONDS
         headers = {"Cache-Control": "no-store"}
-        while time.monotonic() < deadline and not await request.is_disconnected():
+        while not await request.is_disconnected():
             job, content = await run_in_threadpool(studio.drafts.look, job_id, owner)
             if content is not None:
                 return Response(content, media_type="image/png", headers=headers)
@@ -80,6 +80,8 @@ def add_create_routes(app: FastAPI, studio: Studio) -> None:
                 raise Conflict(job.error or "The draft failed: change the brief, and try again.")
             if not job.status.is_active:
                 break
+            if time.monotonic() >= deadline:
+                return Response(status_code=202, headers=headers)
             await _until_drawn(studio, job_id)
         return Response(status_code=204, headers=headers)
 

@@ -53,14 +53,16 @@ def draw(page: Page, points: tuple[tuple[float, float], ...] = SQUARE) -> None:
     page.mouse.up()
 
 
+INK = (
+    "(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
+    ".reduce((n, v, i) => n + (i % 4 === 0 && v < 128), 0))"
+    "(document.querySelector('#sketch-pad canvas'))"
+)
+
+
 def ink(page: Page) -> int:
     """How many pixels of the canvas are dark."""
-    return int(
-        canvas(page).evaluate(
-            "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
-            ".reduce((n, v, i) => n + (i % 4 === 0 && v < 128), 0)"
-        )
-    )
+    return int(page.evaluate(INK))
 
 
 def follows(page: Page) -> Locator:
@@ -127,12 +129,113 @@ def test_strokes_survive_every_action_of_the_page_and_a_reload(
     page.reload()
     page.wait_for_selector("#generate")
     expect(follows(page)).to_be_checked()
-    page.wait_for_function(
-        "() => { const c = document.querySelector('#sketch-pad canvas');"
-        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        " return d.some((v, i) => i % 4 === 0 && v < 128); }"
-    )
+    page.wait_for_function(f"{INK} > 0")
     assert abs(ink(page) - drawn) < 0.1 * drawn
+    page.click("#generate")
+    expect(page.locator("#result .v-facts")).to_contain_text("Sketch followed")
+
+
+def choose_size(page: Page, name: str) -> None:
+    page.locator("#field-size input").click()
+    page.get_by_role("option", name=re.compile(f"^{name}")).click()
+
+
+def wait_for_shape(page: Page, width: int, height: int) -> None:
+    page.wait_for_function(
+        "([w, h]) => { const c = document.querySelector('#sketch-pad canvas');"
+        " return c.width === w && c.height === h; }",
+        arg=[width, height],
+    )
+
+
+def test_strokes_come_through_other_shapes_and_a_reload_unharmed(
+    served: Served, new_page: NewPage
+) -> None:
+    page = new_page(served.address)
+    draw(page)
+    square = ink(page)
+    choose_size(page, "Photo")
+    wait_for_shape(page, 768, 512)
+    wide = ink(page)
+    assert 0.3 * square < wide < 0.8 * square, "it is smaller, and all there"
+    choose_size(page, "Square")
+    wait_for_shape(page, 768, 768)
+    assert ink(page) == square
+
+    # A browser that opens the page fits the sketch into the shape it has at first, then into this.
+    choose_size(page, "Photo")
+    wait_for_shape(page, 768, 512)
+    draw(page, ((0.05, 0.05), (0.95, 0.05)))
+    drawn = ink(page)
+    facts = page.locator("#sketch-facts [data-digest]")
+    kept = "() => localStorage.getItem('vitrine-sketch')"
+    page.wait_for_function(
+        "document.querySelector('#sketch-facts [data-digest]').dataset.digest"
+        " === localStorage.getItem('vitrine-sketch')"
+    )
+    digest = page.evaluate(kept)
+    page.reload()
+    page.wait_for_selector("#sketch-pad canvas")
+    wait_for_shape(page, 768, 512)
+    page.wait_for_function(f"{INK} > 0")
+    expect(facts).to_have_attribute("data-digest", digest)
+    assert abs(ink(page) - drawn) < 0.02 * drawn
+
+
+def test_a_brief_edited_again_brings_its_own_sketch_in_its_own_shape(
+    served: Served, new_page: NewPage
+) -> None:
+    page = new_page(served.address)
+    choose_size(page, "Photo")
+    wait_for_shape(page, 768, 512)
+    draw(page)
+    expect(follows(page)).to_be_checked()
+    write(page, "notes", "with a sketch of its own")
+    page.click("#generate")
+    expect(page.locator("#result")).to_contain_text("with a sketch of its own")
+    expect(page.locator("#result img.v-picture")).to_be_visible()
+    first = served.studio.jobs()[0]
+
+    choose_size(page, "Square")
+    wait_for_shape(page, 768, 768)
+    draw(page, ((0.1, 0.1), (0.9, 0.9)))
+    write(page, "notes", "")
+    page.get_by_role("button", name="Edit this brief").click()
+    wait_for_shape(page, 768, 512)
+    expect(page.locator("#field-notes textarea")).to_have_value("with a sketch of its own")
+    page.click("#generate")
+    page.wait_for_function(
+        "job => document.querySelector('#result .v-result')?.dataset.job !== job", arg=first.id
+    )
+    again = served.studio.jobs()[0]
+    assert again.id != first.id
+    assert again.request.control is not None
+    assert again.request.control == first.request.control
+
+
+def test_a_sketch_is_followed_though_what_the_tab_had_told_was_forgotten(
+    served: Served, new_page: NewPage
+) -> None:
+    """So it is an hour after the machine of a tab slept, and when the studio was started anew."""
+    page = new_page(served.address)
+    draw(page)
+    expect(follows(page)).to_be_checked()
+    facts = "#sketch-facts [data-digest]"
+    expect(page.locator(facts)).to_have_attribute("data-digest", re.compile("."))
+    digest = str(page.locator(facts).get_attribute("data-digest"))
+    page.evaluate(
+        "facts => new MutationObserver(() => {"
+        " if (!document.querySelector(facts).dataset.digest) window.isForgotten = true; })"
+        ".observe(document.querySelector('#sketch-facts'),"
+        " { subtree: true, childList: true, attributes: true })",
+        facts,
+    )
+    mounted = [getattr(route, "app", None) for route in served.app.routes]
+    (gradio,) = [app for app in mounted if hasattr(app, "state_holder")]
+    gradio.state_holder.session_data.clear()
+    page.wait_for_function("window.isForgotten")
+    expect(page.locator(facts)).to_have_attribute("data-digest", digest)
+    expect(follows(page)).to_be_checked()
     page.click("#generate")
     expect(page.locator("#result .v-facts")).to_contain_text("Sketch followed")
 
@@ -241,6 +344,42 @@ def test_a_draft_follows_typing_and_strokes_and_generate_draws_it_in_full(
     assert job.request.num_steps == 8
 
 
+def strength(served: Served, job_id: str) -> float | None:
+    """How strictly a draft follows its sketch."""
+    control = served.studio.job(job_id).request.control
+    return None if control is None else control.conditioning_scale
+
+
+def test_a_draft_follows_the_numbers_beside_the_canvas(served: Served, new_page: NewPage) -> None:
+    page = new_page(served.address)
+    page.locator("#field-live input").check()
+    draw(page)
+    expect(follows(page)).to_be_checked()
+    shown = shown_draft(page)
+    page.locator("#field-control_strength input[type=number]").fill("1.5")
+    while strength(served, shown) != 1.5:
+        shown = shown_draft(page, shown)
+    follows(page).uncheck()
+    assert strength(served, shown_draft(page, shown)) is None
+
+
+def test_the_shortcuts_of_create_start_and_stop_nothing_elsewhere(
+    served: Served, new_page: NewPage
+) -> None:
+    page = new_page(served.address)
+    before = len(served.studio.jobs())
+    write(page, "notes", "once only")
+    page.get_by_role("link", name="Monitor").click()
+    expect(page.locator("#workbench")).to_be_hidden()
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("link", name="Create").click()
+    expect(page.locator("#workbench")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#result")).to_contain_text("once only")
+    expect(page.locator("#result img.v-picture")).to_be_visible()
+    assert len(served.studio.jobs()) == before + 1
+
+
 def test_variants_fill_a_grid_and_are_stopped_as_one(served: Served, new_page: NewPage) -> None:
     page = new_page(served.address)
     page.get_by_role("button", name="Variants").click()
@@ -254,6 +393,15 @@ def test_variants_fill_a_grid_and_are_stopped_as_one(served: Served, new_page: N
     expect(page.locator("#result .v-grid li")).to_have_count(4)
     expect(page.locator("#progress .v-card")).to_have_count(1)
     expect(page.locator("#result .v-grid img:not(.v-preview)")).to_have_count(4)
+    mat, grid, caption = (
+        page.locator(f"#result {name}").bounding_box()
+        for name in (".v-grid-mat", ".v-grid", ".v-caption")
+    )
+    assert mat is not None
+    assert grid is not None
+    assert caption is not None
+    assert mat["y"] < grid["y"] < grid["y"] + grid["height"] < mat["y"] + mat["height"]
+    assert mat["y"] + mat["height"] < caption["y"], "nothing lies upon another"
     expect(page.locator("#progress .v-card")).to_have_count(0)
     page.locator("#result .v-grid .v-thumb").nth(1).click()
     expect(page.locator("#result .v-title")).to_contain_text("blue ceramic mug")

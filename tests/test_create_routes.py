@@ -86,6 +86,19 @@ def test_a_draft_is_answered_when_it_is_drawn_and_one_superseded_at_once(served:
     assert Image.open(io.BytesIO(answer.content)).size == (64, 64)
 
 
+def test_a_draft_that_takes_long_is_asked_for_again(
+    open_studio: OpenStudio, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.create_routes.DRAFT_WAIT_SECONDS", 0.05)
+    served = serve(open_studio(step_seconds=0.1))
+    draft = served.studio.drafts.begin(Brief(subject="mug"), OWNER)
+    answers = [202]
+    while answers[-1] == 202:
+        answers.append(httpx.get(f"{served.address}/drafts/{draft.id}.png").status_code)
+    assert len(answers) > 2
+    assert answers[-1] == 200
+
+
 def test_a_draft_that_may_not_be_seen_says_so(served: Served) -> None:
     draft = served.studio.drafts.begin(Brief(subject="mug"), OWNER)
     served.studio._store.mark_failed(draft.id, "This draft is held back.")

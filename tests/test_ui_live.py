@@ -229,6 +229,17 @@ def test_the_first_sketch_is_followed_at_once_and_an_emptied_canvas_no_more(
     assert nothing[panel.sketch.digest] == ""
 
 
+def test_a_tab_that_was_forgotten_tells_of_its_sketch_again_and_of_nothing_else(
+    studio: Studio,
+) -> None:
+    panel = panels(studio)
+    event = visit(panel, studio, typed(panel, live=True))
+    told = take_sketch(event, {"act": "sketch-again", "id": "f" * 64})
+    assert told[panel.form.digest] == "f" * 64
+    assert panel.form.follows not in told, "who switched that off did so on purpose"
+    assert panel.draft.view not in told
+
+
 def test_a_canvas_with_nothing_on_it_is_refused_beside_the_form(studio: Studio) -> None:
     panel = panels(studio)
     updates = press_generate(visit(panel, studio, typed(panel, follows=True)))
@@ -324,5 +335,20 @@ def test_what_made_a_picture_goes_back_into_the_form(studio: Studio) -> None:
     assert form[panel.form.fields["subject"]] == "sofa"
     assert form[panel.form.digest] == digest
     assert f'data-opens="{digest}"' in form[panel.sketch.facts]
+
+
+def test_a_brief_without_a_sketch_leaves_the_canvas_as_it_is(studio: Studio) -> None:
+    panel = panels(studio)
+    press_generate(visit(panel, studio, typed(panel, subject="sofa")))
+    (job,) = studio.jobs()
+    event = visit(panel, studio, {panel.form.digest: "f" * 64})
+    form = press_button(event, {"act": "edit-brief", "id": job.id})
+    assert form[panel.form.follows] is False
+    assert panel.form.digest not in form, "what is drawn can be followed by a switch"
+    assert f'data-digest="{"f" * 64}"' in form[panel.sketch.facts]
+
+
+def test_nobody_fills_a_form_with_a_job_that_is_not_there(studio: Studio) -> None:
+    panel = panels(studio)
     with pytest.raises(gr.Error, match="There is no such job"):
         press(panel, studio, "edit-brief", "0" * 16)

@@ -6,9 +6,11 @@
 (() => {
   const NARROW = "(max-width: 900px)";
   const generate = () => document.querySelector("button#generate");
+  // Its shortcuts belong to Create: elsewhere nobody sees what they would start or stop.
+  const isInFront = () => Boolean(document.querySelector("#workbench")?.offsetParent);
 
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !isInFront()) return;
     const button = generate();
     if (!button || button.disabled) return;
     event.preventDefault();
@@ -25,6 +27,7 @@
   // Ctrl and the full stop: now. With Shift: when the picture is done. With Alt: skip the picture.
   document.addEventListener("keydown", (event) => {
     if (event.code !== "Period" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+    if (!isInFront()) return;
     if (event.getModifierState("AltGraph")) return; // it types a character
     const act = event.altKey ? "skip" : event.shiftKey ? "stop-after" : "stop";
     const job = document.querySelector("#result .v-result")?.dataset.job;

@@ -73,12 +73,16 @@ def press_button(event: TabEvent, data: Any) -> Updates:
 def take_sketch(event: TabEvent, data: Any) -> Updates:
     """A sketch was handed over: the first one is followed at once, an emptied canvas no more.
 
-    A draft is begun where drafts are wanted.
+    A draft is begun where drafts are wanted. "sketch-again" is of a tab that was away for so long
+    that what it had told was forgotten: nothing else is new.
     """
     form = event.panel.form
-    digest = str(data.get("id", "")) if isinstance(data, dict) else ""
+    sent: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    digest = str(sent.get("id", ""))
     was_empty = not event.digest
     updates: Updates = {form.digest: digest}
+    if sent.get("act") == "sketch-again":
+        return updates | follow_form(event.having(updates))
     if was_empty and digest and not why_not(event.studio):
         updates[form.follows] = True
     elif not was_empty and not digest:

@@ -89,7 +89,7 @@ def bind_live(panel: LivePanel, studio: Studio, frame: Frame) -> None:
         # Through the queue, as a refusal is shown as a toast; many, as none takes long.
         part.click(
             on_press(press_button),
-            inputs=tab,
+            inputs=tab | {panel.form.digest},
             outputs=[
                 *panel.form.inputs,
                 panel.sketch.facts,

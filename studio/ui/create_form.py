@@ -80,5 +80,5 @@ def edit_again(event: TabEvent, job: Job, index: int) -> Updates:
     panel = event.panel
     brief = dataclasses.replace(job.brief, seed=str(job.request.image_seed(index)))
     kept = brief.sketch or ""
-    facts = render_facts(event.studio, brief, event.say, digest=kept, opens=kept)
+    facts = render_facts(event.studio, brief, event.say, digest=kept or event.digest, opens=kept)
     return panel.form.fill(brief) | {panel.sketch.facts: facts}

@@ -29,8 +29,12 @@ function ask() {
     trigger("click", { act: "draft", texts: Object.fromEntries(TEXTS.map((n) => [n, text(n)])) });
   }, PAUSE_MS);
 }
-document.addEventListener("input", (event) => {
-  if (event.target.closest?.("#brief, #sketch-panel")) ask();
+// The numbers beside the canvas change a picture only while the sketch is followed.
+const isFollowed = () => document.querySelector("#field-follows input")?.checked;
+document.addEventListener("input", ({ target }) => {
+  const isHeard = target.closest?.("#brief, #field-follows")
+    || (target.closest?.("#sketch") && target.type !== "file" && isFollowed());
+  if (isHeard) ask();
 });
 // What is chosen from a list is heard of by the prompt it makes; drawn anew as it was, it says
 // nothing, and neither does the prompt of keys whose draft is on its way.
@@ -46,16 +50,20 @@ async function follow(figure) {
   const job = figure.dataset.job;
   fetching?.abort();
   fetching = new AbortController();
+  const isWanted = () => root.querySelector("figure")?.dataset.job === job;
   try {
-    const answer = await fetch(`/drafts/${job}.png`, { signal: fetching.signal });
+    let answer;
+    do { // 202: not drawn yet, as where many wait
+      answer = await fetch(`/drafts/${job}.png`, { signal: fetching.signal });
+    } while (answer.status === 202 && isWanted());
     if (answer.status === 409) {
       const note = root.querySelector(`figure[data-job="${job}"] .v-note`);
       if (note) note.textContent = (await answer.json()).error;
     }
     if (answer.status !== 200) return;
     const picture = URL.createObjectURL(await answer.blob());
+    if (!isWanted()) return;
     const current = root.querySelector("figure");
-    if (current?.dataset.job !== job) return;
     if (shown) URL.revokeObjectURL(shown);
     shown = picture;
     show(current);

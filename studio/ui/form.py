@@ -86,7 +86,10 @@ class Form:
         }
         for name in ("category", "shot", "seed"):
             updates[self.fields[name]] = values[name] or ""
-        return updates | {self.follows: brief.sketch is not None, self.digest: brief.sketch or ""}
+        updates[self.follows] = brief.sketch is not None
+        if brief.sketch:  # without one what stands on the canvas stays
+            updates[self.digest] = brief.sketch
+        return updates
 
     def restore(self, studio: Studio, saved: object) -> dict[Any, Any]:
         """Updates that bring back what `keep` kept; the example where it kept nothing."""

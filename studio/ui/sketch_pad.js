@@ -20,7 +20,9 @@ const facts = () => document.querySelector("#sketch-facts [data-height]");
 
 let digest = "", isBlank = true, isErasing = false, penWidth = 6;
 let past = [], future = [], last = null, waiting = 0;
+let origin = null; // what the canvas was filled with, while nothing was drawn on it since
 let turn = 0, handed = 0; // strokes drawn, strokes the studio has
+let known = ""; // the sketch of which the page has told that it knows it
 
 const say = (text) => { message.textContent = text; message.hidden = !text; };
 // A message of this script's own, in both languages, of which the page shows the one it speaks.
@@ -42,7 +44,9 @@ const fit = (source) => {
   const width = source.width * scale, height = source.height * scale;
   context.drawImage(source, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
 };
-const remember = () => { past.push(copy()); past = past.slice(-MAX_UNDO); future = []; };
+const remember = () => {
+  past.push(copy()); past = past.slice(-MAX_UNDO); future = []; origin = null;
+};
 const show = () => {
   hint.hidden = !isBlank;
   tool("undo").disabled = !past.length;
@@ -122,10 +126,13 @@ function keep(name) {
   try { localStorage.setItem(KEPT, name); } catch { /* private browsing: the server has it */ }
 }
 
-async function open(name) {
+async function open(name, isLate = () => false) {
   const picture = await createImageBitmap(await (await fetch(`/sketches/${name}.png`)).blob());
+  if (isLate()) return false;
   paper();
   fit(picture);
+  origin = picture;
+  return true;
 }
 
 async function take(file) {
@@ -146,14 +153,16 @@ async function take(file) {
 }
 
 // A sketch of an earlier job, to be drawn on.
-let opened = "";
+let opened = "", isOpening = false; // while it is, what is on the canvas is told to nobody
 function reopen(name) {
   remember();
+  isOpening = true;
   open(name).then(() => { digest = name; isBlank = false; keep(name); say(""); })
-    .catch(() => tell("gone")).finally(show);
+    .catch(() => tell("gone")).finally(() => { isOpening = false; show(); });
 }
 
-// The canvas has the shape of the picture that is asked for; what is on it is kept.
+// The canvas has the shape of the picture that is asked for; what is on it is kept. It is fitted
+// from what there was at first: from one shape to the next it would get smaller and smaller.
 function reshape() {
   const { height, width } = facts()?.dataset ?? {};
   if (!height) return;
@@ -163,13 +172,29 @@ function reshape() {
   const wanted = facts().dataset.opens;
   if (wanted && wanted !== opened) reopen(wanted);
   opened = wanted;
+  remind();
   if (w !== canvas.width || h !== canvas.height) {
-    const before = copy();
+    const before = origin ?? copy();
     canvas.width = w; canvas.height = h;
     paper();
-    if (!isBlank) { fit(before); changed(); }
+    if (!isBlank) {
+      fit(before);
+      origin = before;
+      if (!isOpening) changed();
+    }
   }
   outlines();
+}
+
+// What a tab has told is forgotten an hour after its machine slept, and when the studio is started
+// anew; the canvas is not.
+function remind() {
+  const now = facts().dataset.digest;
+  if (now) known = now;
+  else if (known && known === digest && !isBlank && turn === handed) {
+    known = "";
+    trigger("click", { act: "sketch-again", id: digest });
+  }
 }
 
 function line(from, to) {
@@ -253,6 +278,7 @@ const back = (from, to) => {
   to.push(copy());
   paper();
   fit(kept);
+  origin = null;
   changed();
 };
 const press = {
@@ -305,6 +331,9 @@ paper();
 reshape();
 const kept = (() => { try { return localStorage.getItem(KEPT); } catch { return ""; } })();
 if (kept) {
-  open(kept).then(() => { digest = kept; isBlank = false; }).catch(() => keep("")).finally(show);
+  const isDrawnOn = () => Boolean(last || turn || past.length);
+  open(kept, isDrawnOn)
+    .then((isOpen) => { if (isOpen) { digest = kept; isBlank = false; } })
+    .catch(() => keep("")).finally(show);
 }
 show();
