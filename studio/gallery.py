@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from studio.audit import entry
@@ -95,16 +95,16 @@ class Gallery:
             top=newest if look.top is None else look.top,
         )
 
-    def every(self, person: Person, look: Look) -> list[Shelved]:
-        """All that a look finds, at most `MAX_AT_ONCE`.
+    def every(self, person: Person, look: Look) -> tuple[int, Iterator[Shelved]]:
+        """How many pictures a look finds, and all of them, read a page at a time.
 
         Raises:
-            BadInput: there are more.
+            BadInput: the search is too long.
         """
-        found = self._store.shelved(self._wanted(person, look), limit=MAX_AT_ONCE + 1)
-        if len(found) > MAX_AT_ONCE:
-            raise BadInput(f"That is more than {MAX_AT_ONCE:,} pictures: narrow the search first.")
-        return found
+        wanted = self._wanted(person, look)
+        total, newest = self._store.count_shelved(wanted)
+        top = newest if look.top is None else look.top
+        return total, self._pages(dataclasses.replace(wanted, top=top))
 
     def one(self, person: Person, image_id: str) -> Shelved:
         """A picture; `NotFound` where it is not the person's, or not released."""
@@ -169,6 +169,12 @@ class Gallery:
         """Remove files of pictures that were being deleted when the process died."""
         for image in self._store.half_deleted():
             self._remove(image)
+
+    def _pages(self, wanted: Wanted) -> Iterator[Shelved]:
+        """From the newest on; those that are deleted meanwhile push no other out."""
+        while items := self._store.shelved(wanted, limit=MAX_PAGE_SIZE):
+            yield from items
+            wanted = dataclasses.replace(wanted, top=items[-1].number - 1)
 
     def _remove(self, image: ImageRecord) -> None:
         self._pictures.delete(image)

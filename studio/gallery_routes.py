@@ -6,7 +6,7 @@ person's, or not released, is not found: the two are not told apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
@@ -126,17 +126,19 @@ def add_gallery_routes(app: FastAPI, studio: Studio) -> None:
     @app.get("/gallery/pictures.zip")
     def zipped(request: Request, asked: Asked) -> StreamingResponse:
         person = person_of(request)
+        items: Iterable[Shelved]
         if asked.ids:
             items = [studio.gallery.one(person, image_id) for image_id in asked.ids.split(",")]
+            num_pictures = len(items)
         else:
-            items = studio.gallery.every(person, asked.look)
-        if not items:
+            num_pictures, items = studio.gallery.every(person, asked.look)
+        if not num_pictures:
             raise BadInput("There is no picture to download: choose some first.")
         headers = {
             "Cache-Control": "no-store",
             "Content-Disposition": 'attachment; filename="vitrine-pictures.zip"',
         }
-        studio.audit.note(person, "gallery.download", num_pictures=len(items))
+        studio.audit.note(person, "gallery.download", num_pictures=num_pictures)
         content = _zip(studio, person, items)
         return StreamingResponse(content, media_type="application/zip", headers=headers)
 
@@ -146,7 +148,7 @@ def add_gallery_routes(app: FastAPI, studio: Studio) -> None:
         raise NotFound("There is no such picture.")
 
 
-def _zip(studio: Studio, person: Person, items: list[Shelved]) -> Iterator[bytes]:
+def _zip(studio: Studio, person: Person, items: Iterable[Shelved]) -> Iterator[bytes]:
     """The pictures as a zip, as they are: read while it is sent, never held in memory."""
     zipped = ZipStream(compress_type=ZIP_STORED)  # a PNG does not get smaller
     taken: set[str] = set()

@@ -162,6 +162,16 @@ def test_a_picture_is_used_as_a_start(served: Served, new_page: NewPage) -> None
     expect(page.locator("#field-seed").locator("input, textarea").first).to_have_value("7")
 
 
+def test_a_picture_far_down_is_used_as_a_start_by_its_address(
+    served: Served, new_page: NewPage
+) -> None:
+    (oldest,) = served.studio.gallery.page(ME, Look(), offset=NUM_PICTURES + 1).items
+    page = open_gallery(served, new_page, f"#gallery/{oldest.image.id}")
+    page.get_by_role("button", name="Use as start").click()
+    expect(page.locator("#field-subject input")).to_have_value(oldest.brief.subject)
+    expect(page.locator("#field-seed input")).to_have_value(str(oldest.image.seed))
+
+
 def test_two_pictures_are_compared_with_a_slider(served: Served, new_page: NewPage) -> None:
     page = open_gallery(served, new_page)
     for index in range(2):
@@ -205,6 +215,8 @@ def test_pictures_leave_as_a_zip_with_the_bytes_they_have(served: Served) -> Non
         assert "-MUG-17/red-ceramic-mug-8.png" in [name.lstrip(".") for name in z.namelist()]
         assert not any(".." in name or name.startswith("/") for name in z.namelist())
     served.studio.gallery.label(ME, chosen[:1], "")
+    with zipfile.ZipFile(io.BytesIO(httpx.get(address).content)) as z:
+        assert len(z.namelist()) == NUM_PICTURES + 2, "of all pages"
     refused = httpx.get(address, params={"ids": "0" * 18})
     assert refused.status_code == 404
     noted = served.studio.audit.entries(act="gallery.download")

@@ -293,10 +293,11 @@
   const openedItem = () => loaded().find((item) => item.id === openedId) || { id: openedId, starred: $('[data-do="star-one"]').getAttribute("aria-pressed") === "true" };
   const start = () => {
     const item = openedItem();
+    const job = item.job ?? item.id.slice(0, 16); // of one opened by its address only the id is known
     const form = document.querySelector("#result .v-result, #result .v-mat")?.parentElement;
     $(".v-lightbox").close();
     location.hash = "#create";
-    if (form && item.job) window.vitrine.press(form, "edit-brief", item.job, parseInt(item.id.slice(16), 16));
+    if (form) window.vitrine.press(form, "edit-brief", job, parseInt(item.id.slice(16), 16));
   };
   const reproduce = async () => {
     const id = openedId;

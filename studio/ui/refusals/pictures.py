@@ -93,10 +93,6 @@ REFUSALS = (
         "一次超过了 {0} 张图片：请少选一些。",
     ),
     Phrase(
-        "That is more than {0} pictures: narrow the search first.",
-        "超过了 {0} 张图片：请先缩小搜索范围。",
-    ),
-    Phrase(
         "The search is {0} characters long: shorten it to {1}.",
         "搜索内容有 {0} 个字符：请缩短到 {1} 个以内。",
     ),
