@@ -89,12 +89,21 @@ def test_a_quotation_mark_that_is_not_closed_is_named() -> None:
         read(b'sku,subject\nA,"' + b"mug\nB," * 40_000)
 
 
-def _zip(**parts: bytes) -> bytes:
+SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"
+STRINGS = SHEET.replace("worksheet", "sharedStrings")
+
+
+def _zip(types: str = "", **parts: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", f"<Types>{types}</Types>")
         for name, content in parts.items():
             archive.writestr(name.replace("__", "/") + ".xml", content)
     return buffer.getvalue()
+
+
+def _typed(name: str, kind: str) -> str:
+    return f'<Override PartName="/{name}.xml" ContentType="{kind}"/>'
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -104,14 +113,50 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
         read(bomb)
 
 
-def test_a_bomb_of_strings_is_refused_before_it_is_unpacked() -> None:
-    with pytest.raises(BadInput, match="unpacks to 65 MiB"):
-        read(_zip(xl__sharedStrings=bytes(65 * 2**20)))
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("xl__sharedStrings", ""),
+        ("xl__styles", _typed("xl/styles", SHEET)),
+        ("xl__anything", _typed("xl/anything", STRINGS)),
+        (
+            "xl__worksheets__sheet1",
+            _typed("xl/worksheets/sheet1", SHEET) + _typed("xl/worksheets/sheet1", STRINGS),
+        ),
+    ],
+)
+def test_a_bomb_of_what_is_held_in_memory_is_refused_before_it_is_unpacked(
+    name: str, types: str
+) -> None:
+    with pytest.raises(BadInput, match="has 65 MiB beside its sheets"):
+        read(_zip(types, **{name: bytes(65 * 2**20)}))
+
+
+def test_a_large_sheet_is_no_bomb() -> None:
+    book = zipfile.ZipFile(io.BytesIO(workbook(("sku", "subject"), ("A", "mug"))))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in book.namelist():
+            content = book.read(part)
+            if part.startswith("xl/worksheets/"):
+                content = content.replace(b"<sheetData", b" " * (65 * 2**20) + b"<sheetData")
+            archive.writestr(part, content)
+    assert read(buffer.getvalue())[1] == [(2, ("A", "mug"))]
 
 
 def test_a_workbook_with_entities_of_its_own_is_refused() -> None:
     with pytest.raises(BadInput, match="damaged"):
         read(_zip(xl__workbook=b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><x/>'))
+
+
+def test_a_workbook_whose_parts_cannot_be_unpacked_is_damaged() -> None:
+    content = workbook(("sku", "subject"), *[(f"A-{number}", "mug") for number in range(500)])
+    with zipfile.ZipFile(io.BytesIO(content)) as book:
+        sheet = book.getinfo("xl/worksheets/sheet1.xml")
+    begins = sheet.header_offset + 30 + len(sheet.filename)
+    broken = content[:begins] + b"\xff" * 64 + content[begins + 64 :]
+    with pytest.raises(BadInput, match="damaged"):
+        read(broken)
 
 
 def test_a_zip_of_something_else_is_no_workbook() -> None:

@@ -82,6 +82,29 @@ def test_a_file_that_is_no_table_is_refused_with_a_sentence(
     expect(page.locator("#catalogue-message")).to_be_hidden()
 
 
+def test_files_that_are_too_large_are_told_before_they_are_sent(
+    open_studio: OpenStudio, serve: Serve, new_page: NewPage, tmp_path: Path
+) -> None:
+    served = serve(open_studio())
+    for name, mebibytes in (("table.csv", 33), ("one.png", 40), ("two.png", 40)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(mebibytes * 2**20)
+    page = new_page(served.address, locale="zh-CN")
+    page.locator('#nav [data-area="catalogue"]').click()
+    said = page.locator("#catalogue-message .v-said:visible")
+    page.set_input_files("#catalogue-file", str(tmp_path / "table.csv"))
+    expect(said).to_have_text("文件有 33 MiB：请拆分成不超过 32 MiB 的文件。")
+    (tmp_path / "table.csv").write_bytes(table(*good_lines(1)))
+    page.set_input_files("#catalogue-sketches", [tmp_path / "one.png", tmp_path / "two.png"])
+    with (tmp_path / "fits.csv").open("wb") as file:
+        file.truncate(30 * 2**20)
+    page.set_input_files("#catalogue-file", str(tmp_path / "fits.csv"))
+    expect(said).to_contain_text("共 110 MiB，而工作室一次最多接受 95 MiB")
+    page.set_input_files("#catalogue-sketches", [])
+    page.set_input_files("#catalogue-file", str(tmp_path / "table.csv"))
+    expect(page.locator("#catalogue article")).to_contain_text("table.csv")
+
+
 def test_a_button_moves_ones_own_batch_and_nobody_elses(open_studio: OpenStudio) -> None:
     studio = open_studio()
     batch_id = studio.batches.check("a.csv", table(*good_lines(60)), "ada").batch.id

@@ -21,9 +21,31 @@
     message.hidden = !sentence;
   };
 
+  // What this script says itself, in both languages, of which the page shows the one it speaks.
+  const MIB = 2 ** 20;
+  const template = (name) => document.querySelector(`#catalogue-dropzone [data-says="${name}"]`);
+  const tell = (name, bytes = 0) => {
+    const { innerHTML, dataset } = template(name);
+    const values = { "{number}": Math.ceil(bytes / MIB), "{most}": dataset.most };
+    at("catalogue-message").innerHTML = innerHTML.replace(/\{\w+\}/g, (key) => values[key]);
+    at("catalogue-message").hidden = false;
+  };
+  // Told before anything is sent: the studio hangs up on more than it takes, and could not say why.
+  const isTooLarge = (file) => {
+    const bytes = [file, ...at("catalogue-sketches").files].reduce((sum, { size }) => sum + size, 0);
+    const found = [["table", file.size], ["all", bytes]]
+      .find(([name, size]) => size > template(name).dataset.most * MIB);
+    if (found) tell(...found);
+    return Boolean(found);
+  };
+
   let isSending = false;
   const send = async (file) => {
     if (isSending || !file) return;
+    if (isTooLarge(file)) {
+      at("catalogue-file").value = "";
+      return;
+    }
     isSending = true;
     say("");
     at("catalogue-checking").hidden = false;
@@ -36,8 +58,7 @@
       if (answer.ok) open(content.id);
       else say(content.detail || content.error || answer.statusText);
     } catch { // no answer, or none of the studio's
-      at("catalogue-message").innerHTML = at("catalogue-lost").innerHTML;
-      at("catalogue-message").hidden = false;
+      tell("lost");
     } finally {
       isSending = false;
       at("catalogue-checking").hidden = true;

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from studio.batch import Batch, BatchRow, BatchStatus, BatchView, RowState
+from studio.batches.table import MAX_FILE_BYTES
+from studio.guard import MAX_BODY_BYTES_OF
 from studio.image_record import ImageRecord
 from studio.ui.markup import button, escape, picture_address, progress_bar
 from studio.ui.speech import Phrase, Say, both
@@ -19,6 +21,8 @@ from studio.verdict import Release
 PAGE_ROWS = 50
 SHOWN_BAD = 12
 SHOWN_PICTURES = 4
+ADDRESS = "/api/v1/batches"
+"""Where tables go."""
 
 _EXAMPLE = (
     "sku,subject,material,color,scene,notes,preset,size,seed,count\n"
@@ -44,6 +48,14 @@ class Page:
 def render_drop() -> str:
     """Drawn once: a field for files must not be drawn anew while one is chosen."""
     example = "data:text/csv;charset=utf-8," + quote(_EXAMPLE)
+    refusals = "".join(
+        f'<template data-says="{name}" data-most="{most}">{both(phrase)}</template>'
+        for name, phrase, most in (
+            ("table", texts.TABLE_TOO_LARGE, MAX_FILE_BYTES // 2**20),
+            ("all", texts.ALL_TOO_LARGE, MAX_BODY_BYTES_OF[ADDRESS] // 2**20 - 1),
+            ("lost", common.LOST, ""),
+        )
+    )
     return (
         '<section class="v-drop" id="catalogue-dropzone">'
         f'<p class="v-title">{both(texts.DROP)}</p>'
@@ -61,8 +73,7 @@ def render_drop() -> str:
         f'<p class="v-note">{both(texts.DROP_HINT)} '
         f'<a href="{escape(example)}" download="example.csv">{both(texts.EXAMPLE)}</a></p>'
         f'<p class="v-hint" id="catalogue-checking" hidden>{both(texts.CHECKING)}</p>'
-        f'<template id="catalogue-lost">{both(common.LOST)}</template>'
-        '<p class="v-message" id="catalogue-message" role="alert" hidden></p></section>'
+        f'{refusals}<p class="v-message" id="catalogue-message" role="alert" hidden></p></section>'
     )
 
 

@@ -88,6 +88,11 @@ REFUSALS = (
         "(UTF-8).",
         "工作簿解压后有 {0} MiB，而工作室最多接受 {1} MiB：请拆分，或存为 CSV（UTF-8）。",
     ),
+    Phrase(
+        "The workbook has {0} MiB beside its sheets, and the studio takes {1}: save it as CSV "
+        "(UTF-8).",
+        "工作簿除工作表外还有 {0} MiB，而工作室最多接受 {1} MiB：请存为 CSV（UTF-8）。",
+    ),
     # Rows
     Phrase("The SKU is empty: give the row one of its own.", "SKU 为空：请为该行填写。"),
     Phrase("The SKU is too long: shorten it to {0} characters.", "SKU 太长：请缩短到 {0} 个字符。"),

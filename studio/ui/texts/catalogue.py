@@ -16,6 +16,15 @@ CHOOSE = Phrase("Choose a table…", "选择表格…")
 CHOOSE_SKETCHES = Phrase("Choose sketches…", "选择草图…")
 SKETCHES = Phrase("Sketches the rows name, if any", "表格中引用的草图（可选）")
 EXAMPLE = Phrase("Example table", "示例表格")
+TABLE_TOO_LARGE = Phrase(
+    "The file has {number} MiB: split it into files of at most {most} MiB.",
+    "文件有 {number} MiB：请拆分成不超过 {most} MiB 的文件。",
+)
+ALL_TOO_LARGE = Phrase(
+    "Table and sketches have {number} MiB together, and the studio takes {most} MiB at once: split "
+    "the table.",
+    "表格与草图共 {number} MiB，而工作室一次最多接受 {most} MiB：请拆分表格。",
+)
 CHECKING = Phrase("Checking every row…", "正在检查每一行…")
 CHECKED_SO_FAR = Phrase("Checked so far", "已检查的行")
 
