@@ -6,7 +6,8 @@
         studio.save_pictures(job["id"], Path("pictures"))
 
 Values are the JSON of the API as it is described at `/api/v1/openapi.json`. A POST is sent with an
-idempotency key and, where the connection fails, sent again: it is carried out once.
+idempotency key and, where the connection fails, sent again: it is carried out once. One that makes
+a secret (a key, a webhook) is not sent again: see the list for whether it was made.
 """
 
 from __future__ import annotations
@@ -250,7 +251,8 @@ class Client:
 
     def create_key(self, name: str, scopes: Sequence[str], *, days: int | None = 90) -> Json:
         """A new key; its `key` is told this once."""
-        return self._post("/keys", {"name": name, "scopes": list(scopes), "days": days})
+        sent = {"name": name, "scopes": list(scopes), "days": days}
+        return self._post("/keys", sent, makes_secret=True)
 
     def keys(self) -> list[Json]:
         items: list[Json] = self._get("/keys")["items"]
@@ -262,7 +264,7 @@ class Client:
 
     def create_webhook(self, url: str, events: Sequence[str]) -> Json:
         """A new webhook; its `secret` is told this once."""
-        return self._post("/webhooks", {"url": url, "events": list(events)})
+        return self._post("/webhooks", {"url": url, "events": list(events)}, makes_secret=True)
 
     def webhooks(self) -> list[Json]:
         items: list[Json] = self._get("/webhooks")["items"]
@@ -284,9 +286,11 @@ class Client:
         *,
         files: Any = None,
         idempotency_key: str | None = None,
+        makes_secret: bool = False,
     ) -> Json:
         headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
-        found: Json = self._sent("POST", path, json=sent, files=files, headers=headers).json()
+        request = {"json": sent, "files": files, "headers": headers}
+        found: Json = self._sent("POST", path, is_once=makes_secret, **request).json()
         return found
 
     def _pages(self, path: str, parameters: Json) -> Iterator[Json]:
@@ -297,12 +301,15 @@ class Client:
                 return
             parameters = parameters | {"cursor": page["next_cursor"]}
 
-    def _sent(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _sent(
+        self, method: str, path: str, *, is_once: bool = False, **request: Any
+    ) -> httpx.Response:
+        """The answer; what fails on the way is sent again, unless it must go out once alone."""
         for attempt in range(1, _TRIES + 1):
             try:
                 answer = self._http.request(method, path, **request)
             except httpx.TransportError:
-                if attempt == _TRIES:
+                if attempt == _TRIES or is_once:
                     raise
                 time.sleep(0.2 * 2**attempt)
                 continue

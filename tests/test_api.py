@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import time
@@ -14,7 +15,9 @@ import httpx
 import pytest
 
 from studio.api.door import Buckets
+from studio.api.schemas.brief import BriefIn, BriefOut
 from studio.api_key import Scope
+from studio.brief import Brief
 from studio.client import ApiError, Client
 from studio.engine.gaussian import gaussian_model
 from studio.errors import Conflict, LimitReached
@@ -83,6 +86,47 @@ def test_a_prompt_is_composed_and_a_brief_checked_without_a_job(client: Client) 
     assert checked["request"]["prompt"] == "a mug"
     assert checked["device_seconds"] > 0
     assert len(list(client.jobs())) == before
+
+
+def test_the_api_takes_and_tells_everything_a_brief_can_say(client: Client) -> None:
+    parts = {field.name for field in dataclasses.fields(Brief)}
+    assert BriefIn.model_fields.keys() == parts
+    assert BriefOut.model_fields.keys() == parts
+    presets = client.presets()
+    styles = {name: presets[name][0]["id"] for name in ("categories", "shots")}
+    brief = {"subject": "mug", "category": styles["categories"], "shot": styles["shots"]}
+    plain, styled = (client.compose(**each)["prompt"] for each in ({"subject": "mug"}, brief))
+    assert styled.startswith(f"{plain}, ")
+    job = client.draw(**brief)
+    assert job["brief"] | brief == job["brief"]
+    assert job["request"]["prompt"] == styled
+    with pytest.raises(ApiError, match="There is no shot 'sideways'"):
+        client.check(subject="mug", shot="sideways")
+
+
+def test_the_audit_tells_the_host_of_a_webhook_and_not_its_address(
+    served: Served, client: Client
+) -> None:
+    served.studio.hooks._allowed_hosts = frozenset({"127.0.0.1"})
+    hook = client.create_webhook("http://127.0.0.1:9/secret-of-shop", ["job.failed"])
+    (noted,) = served.studio.audit.entries(act="webhook.create")
+    assert (noted.object, dict(noted.data)) == (hook["id"], {"host": "127.0.0.1"})
+    client.delete_webhook(hook["id"])
+
+
+def test_what_makes_a_secret_is_not_sent_twice() -> None:
+    sent = []
+
+    def cut_off(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path)
+        raise httpx.ReadError("cut off")
+
+    with Client("http://studio", transport=httpx.MockTransport(cut_off)) as client:
+        with pytest.raises(httpx.ReadError):
+            client.create_key("program", ["jobs:read"])
+        with pytest.raises(httpx.ReadError):
+            client.create_webhook("https://shop.example/", ["job.failed"])
+    assert sent == [f"{API}/keys", f"{API}/webhooks"]
 
 
 def test_a_refusal_is_a_problem_that_names_the_field_and_says_how_to_mend_it(

@@ -12,14 +12,14 @@ from studio.api.schemas.house import HealthOut, ModelOut, PresetsOut, SizeOut, T
 from studio.application import Studio
 from studio.engine.manager import State
 from studio.person import Person
-from studio.presets import NegativePreset, Term
+from studio.presets import NegativePreset, StylePreset, Term
 
 
 def house_router(studio: Studio, door: Door) -> APIRouter:
     router = APIRouter(tags=["studio"])
     anybody = door.may(None)
 
-    @router.get("/presets", summary="Words, what to keep out, and sizes")
+    @router.get("/presets", summary="Words, what to keep out, styles and sizes")
     def get_presets(person: Person = anybody) -> PresetsOut:
         presets = studio.presets
         return PresetsOut(
@@ -28,6 +28,8 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
             color=_terms(presets.vocabulary.color),
             scene=_terms(presets.vocabulary.scene),
             negative=_terms(presets.negatives),
+            categories=_terms(presets.categories),
+            shots=_terms(presets.shots),
             sizes=[
                 SizeOut(id=preset.id, en=preset.en, zh=preset.zh, width=width, height=height)
                 for preset, height, width in presets.sizes_for(studio.card)
@@ -74,5 +76,5 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
     return router
 
 
-def _terms(terms: Iterable[Term | NegativePreset]) -> list[TermOut]:
+def _terms(terms: Iterable[Term | NegativePreset | StylePreset]) -> list[TermOut]:
     return [TermOut(id=term.id, en=term.en, zh=term.zh) for term in terms]

@@ -57,7 +57,7 @@ def jobs_router(studio: Studio, door: Door) -> APIRouter:
     ) -> SketchOut:
         """Its digest is what a brief names it by."""
         pixels = read_picture(file.file.read())
-        digest = studio.sketches.keep(person.name, pixels)
+        digest = studio.sketches.keep(person.name, pixels, is_durable=True)
         return SketchOut(sketch=digest, height=pixels.shape[0], width=pixels.shape[1])
 
     @router.post("/jobs", status_code=201, summary="Draw pictures")

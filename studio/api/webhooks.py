@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from fastapi import APIRouter
 
 from studio.api.door import Door
@@ -21,7 +23,9 @@ def webhooks_router(studio: Studio, door: Door) -> APIRouter:
     def create_webhook(sent: WebhookIn, person: Person = manages) -> NewWebhookOut:
         """Messages are signed (standardwebhooks.com) and sent again until they are taken."""
         hook = studio.hooks.add(person.name, sent.url, sent.events)
-        studio.audit.note(person, "webhook.create", hook.id, url=hook.url)
+        # Not the whole address: of many receivers it is their secret.
+        host = urlsplit(hook.url).hostname
+        studio.audit.note(person, "webhook.create", hook.id, host=host)
         return NewWebhookOut.of_new(hook)
 
     @router.get("/webhooks", summary="Your webhooks, newest first")

@@ -17,6 +17,8 @@ class BriefIn(Sent):
     color: str = Field("", examples=["red"])
     scene: str = Field("", examples=["wooden table"])
     notes: str = ""
+    category: str | None = Field(None, examples=["furniture"])
+    shot: str | None = Field(None, examples=["packshot"])
     negative_presets: list[str] = Field([], examples=[["no_text"]])
     size: str | None = Field(None, examples=["square"])
     num_images: int = 1
@@ -24,6 +26,10 @@ class BriefIn(Sent):
     num_steps: int | None = None
     sketch: str | None = Field(None, description="digest of a sketch to follow: see /sketches")
     control_strength: float | None = Field(None, description="how closely it is followed, 0 to 2")
+    control_start: float | None = Field(None, description="from which share of the steps on")
+    control_end: float | None = Field(None, description="up to which share of the steps")
+    canny_low: float | None = Field(None, description="what continues an edge, 0 to 500")
+    canny_high: float | None = Field(None, description="what begins an edge, 0 to 500")
 
     def brief(self) -> Brief:
         values = self.model_dump()
@@ -36,12 +42,19 @@ class BriefOut(BaseModel):
     color: str
     scene: str
     notes: str
+    category: str | None
+    shot: str | None
     negative_presets: list[str]
     size: str | None
     num_images: int | str
     seed: int | str | None
     num_steps: int | str | None
     sketch: str | None
+    control_strength: float | str | None
+    control_start: float | str | None
+    control_end: float | str | None
+    canny_low: float | str | None
+    canny_high: float | str | None
 
     @classmethod
     def of(cls, brief: Brief) -> BriefOut:

@@ -17,13 +17,18 @@ class SizeOut(TermOut):
 
 
 class PresetsOut(BaseModel):
-    """The words the model knows, what can be kept out, and the sizes. Other words work too."""
+    """The words the model knows, what can be kept out, kinds of goods and of shots, and the sizes.
+
+    Other words work too.
+    """
 
     subject: list[TermOut]
     material: list[TermOut]
     color: list[TermOut]
     scene: list[TermOut]
     negative: list[TermOut]
+    categories: list[TermOut]
+    shots: list[TermOut]
     sizes: list[SizeOut]
 
 
