@@ -240,7 +240,7 @@ class Studio:
         Raises:
             SetupError: the data folder, the presets or the model cannot be used.
         """
-        presets = load_presets()
+        presets = load_presets(config.presets_dir)
         card = card or check_folder(config.model)
         with Store.open(config.data_dir) as store:
             store.forget_drafts()

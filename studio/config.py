@@ -75,7 +75,8 @@ class Config:
     `studio-admins=admin`) give which role; without those the studio keeps roles itself.
 
     `webhook_hosts` may be told by webhooks though they lie inside the network. One person, and one
-    key, may ask the API so often a minute.
+    key, may ask the API so often a minute. `presets_dir` has presets of the house, beside those
+    that ship or in their place.
     """
 
     data_dir: Path = dataclasses.field(default_factory=default_data_dir)
@@ -83,6 +84,7 @@ class Config:
     model: Path = dataclasses.field(default_factory=draft_model_dir)
     classifier_weights: Path | None = None
     moderation_policy: Path | None = None
+    presets_dir: Path | None = None
     host: str = "127.0.0.1"
     port: int = 7860
     allowed_hosts: tuple[str, ...] = ()
@@ -204,6 +206,7 @@ class Config:
             "model",
             "classifier_weights",
             "moderation_policy",
+            "presets_dir",
         ):
             if name in values:
                 values[name] = _path(name, str(values[name]))

@@ -67,7 +67,7 @@ def generate(
     # A mistake is told at once, before anything is loaded.
     is_on_disk = load is None
     card = card or check_folder(config.model)
-    compose(brief, load_presets(), card, max_num_images=config.max_num_images)
+    compose(brief, load_presets(config.presets_dir), card, max_num_images=config.max_num_images)
     picture = None
     if sketch is not None:
         control_settings(brief)

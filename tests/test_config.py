@@ -50,6 +50,7 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "min_free_bytes": 7,
         "classifier_weights": Path("/tmp/weights.h5"),
         "moderation_policy": Path("/tmp/policy.toml"),
+        "presets_dir": Path("/tmp/presets"),
         "watch_seconds": 8,
         "temperature_limit": 80,
         "traces": "spans.jsonl",

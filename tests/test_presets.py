@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from studio.brief import Brief
 from studio.errors import BadConfig
 from studio.model_card import ModelCard
 from studio.presets import FIELDS, Presets, SizePreset, Term, Vocabulary, load_presets
+from tests.conftest import OpenStudio
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,21 @@ def test_a_folder_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
     assert replaced is not None
     assert replaced.negative_prompt == "words"
     assert presets.sizes == shipped.sizes
+
+
+def test_a_studio_offers_the_presets_of_its_house(open_studio: OpenStudio, tmp_path: Path) -> None:
+    (tmp_path / "styles.toml").write_text(
+        '[[shot]]\nid = "house"\nen = "House"\nzh = "本店"\nadds = "in the light of our house"\n',
+        encoding="utf-8",
+    )
+    studio = open_studio(presets_dir=tmp_path)
+    request = studio.check(Brief(subject="mug", shot="house"))
+    assert request.prompt == "a mug, in the light of our house"
+
+
+def test_a_house_without_a_folder_is_told(open_studio: OpenStudio, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="There is no folder of presets"):
+        open_studio(presets_dir=tmp_path / "nowhere")
 
 
 # Sizes

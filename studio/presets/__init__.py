@@ -149,9 +149,12 @@ def load_presets(folder: Path | None = None) -> Presets:
     """The presets of the package, with those of `folder` added; an equal id replaces the package's.
 
     Raises:
-        BadConfig: a file is not TOML, or lacks something, with the file and the line.
+        BadConfig: a file is not TOML, or lacks something, with the file and the line; there is no
+            such folder.
     """
     package = Path(__file__).parent
+    if folder is not None and not folder.is_dir():
+        raise BadConfig(f"There is no folder of presets {folder}: mend VITRINE_PRESETS_DIR.")
     folders = [package] if folder is None else [package, folder]
 
     def read(name: str, table: str, make: type[_P]) -> tuple[_P, ...]:
