@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from studio.brief import Brief
 from studio.engine.manager import Health, State
 from studio.job import JobStatus
 from studio.person import LOCAL_PERSON, Person, Role
 from studio.ui.create import CREATE
-from studio.ui.header import Glance, render_nav, render_status, render_tools
+from studio.ui.header import Glance, glance, render_nav, render_status, render_tools
 from studio.ui.speech import Language, Say
+from tests.batch_tools import good_lines, table
+from tests.conftest import WAIT_SECONDS, OpenStudio
 from tests.test_ui_render import EVIL, LIVE, READY, view
 
 EN, ZH = Say(Language.EN), Say(Language.ZH)
@@ -44,6 +47,22 @@ def test_a_waiting_person_reads_how_many_are_ahead_and_for_how_long() -> None:
 def test_the_title_of_the_tab_tells_how_far_the_picture_is() -> None:
     assert 'data-title="30 %"' in status(last=view(live=LIVE, seconds_waiting=0, seconds_running=5))
     assert 'data-title=""' in status()
+
+
+def test_a_table_stands_behind_what_the_person_draws(open_studio: OpenStudio) -> None:
+    studio = open_studio(step_seconds=0.05)
+    studio.wait_until_ready(WAIT_SECONDS)
+    batch_id = studio.batches.check("a.csv", table(*good_lines(40))).batch.id
+    studio.batches.start(batch_id)
+    while not studio.jobs(statuses=[JobStatus.RUNNING]):
+        studio.wait_for_news(1.0, since=studio.version)
+    alone = glance(studio, LOCAL_PERSON).last
+    assert alone is not None
+    assert alone.job.status is JobStatus.RUNNING
+    job = studio.submit(Brief(subject="mug", num_images=16))
+    last = glance(studio, LOCAL_PERSON).last
+    assert last is not None
+    assert last.job.id == job.id
 
 
 def test_words_of_people_and_models_are_never_markup_in_the_header() -> None:

@@ -12,6 +12,7 @@ from studio.engine.manager import Health, State
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.person import Person
+from studio.terms import ServiceClass
 from studio.ui.area import Area
 from studio.ui.describe import steps_done
 from studio.ui.markup import CLICK_TO_EVENT, escape
@@ -30,7 +31,10 @@ class HeaderPanel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Glance:
-    """What the header tells of the studio; `last` is the person's newest job that is not over."""
+    """What the header tells of the studio; `last` is the person's newest job that is not over.
+
+    A row of a table is only where the person has nothing else.
+    """
 
     health: Health
     num_active: int
@@ -55,13 +59,30 @@ def glance(studio: Studio, person: Person) -> Glance:
     health = studio.health
     if studio.is_stopping:
         health = dataclasses.replace(health, state=State.STOPPED)
-    last = studio.jobs(person.name, statuses=[JobStatus.QUEUED], limit=1)
-    last = last or studio.jobs(person.name, statuses=[JobStatus.RUNNING], limit=1)
+    last = next(
+        (
+            job
+            for service_class, status in _IN_TURN
+            for job in studio.jobs(
+                person.name, statuses=[status], service_class=service_class, limit=1
+            )
+        ),
+        None,
+    )
     return Glance(
         health=health,
         num_active=studio.num_active(),
-        last=studio.view(last[0].id, person.name) if last else None,
+        last=None if last is None else studio.view(last.id, person.name),
     )
+
+
+# Of a table many rows wait and few are drawn: those tell more.
+_IN_TURN = (
+    (ServiceClass.INTERACTIVE, JobStatus.QUEUED),
+    (ServiceClass.INTERACTIVE, JobStatus.RUNNING),
+    (ServiceClass.BULK, JobStatus.RUNNING),
+    (ServiceClass.BULK, JobStatus.QUEUED),
+)
 
 
 def render_nav(areas: Sequence[Area], person: Person, counts: dict[str, int], say: Say) -> str:

@@ -152,10 +152,6 @@ def render_shortcuts(areas: Sequence[Area], say: Say) -> str:
     )
 
 
-def _row(keys: str, does: str) -> str:
-    return f"<div><dt>{_keys(keys)}</dt><dd>{escape(does)}</dd></div>"
-
-
 def _keys(keys: str) -> str:
     """ "Control+Shift+Period" as keys to be seen."""
     names = keys.replace("Control", "Ctrl").replace("Period", ".").split("+")
