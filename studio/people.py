@@ -7,6 +7,7 @@ is asked here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -349,8 +350,9 @@ class People:
     def usage(self, name: str) -> tuple[int, int | None]:
         """How many pictures of today a person has had or asked for, and how many they may have."""
         used = self._store.pictures_of_today(plain_name(name))
-        accounts = [each for each in self._store.accounts() if each.name == name]
-        most = accounts[0].max_pictures_per_day if accounts else None
+        most = None
+        with contextlib.suppress(NotFound):  # the local user has no account
+            most = self._store.account(plain_name(name)).max_pictures_per_day
         return used, self._config.max_pictures_per_day or None if most is None else most
 
     # Inside

@@ -19,7 +19,7 @@ from studio import errors
 PACKAGE = Path(__file__).resolve().parent.parent / "studio"
 
 NOT_ON_THE_PAGE = (
-    *("api", "api_key", "hook_rows", "hooks", "key_rows", "keys", "public_network"),  # programs
+    *("api", "api_key", "hook_rows", "hooks", "public_network"),  # programs
     *("bench", "cli", "client", "doctor", "evaluate", "generate", "migrate"),  # command line
     *("backup", "hub", "model_import", "model_registry", "shrinking"),
     *("clip_vocabulary", "config", "migrations", "model_card", "moderation_policy"),  # the start

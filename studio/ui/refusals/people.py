@@ -38,6 +38,30 @@ REFUSALS = (
     ),
     Phrase("The password is missing: type one.", "缺少密码：请输入。"),
     Phrase("There is no role {0}: choose of {1}.", "没有角色 {0}：请从 {1} 中选择。"),
+    # Keys
+    Phrase(
+        "Name the key after its program, in 1 to {0} characters.",
+        "请用程序的名称为密钥命名，1 到 {0} 个字符。",
+    ),
+    Phrase(
+        "A key is good for 1 to {0} days, or without end.",
+        "密钥的有效期为 1 到 {0} 天，或不限期。",
+    ),
+    Phrase("There is no scope {0}: choose from {1}.", "没有权限范围 {0}：请从 {1} 中选择。"),
+    Phrase("A key needs a scope: choose from {0}.", "密钥需要权限范围：请从 {0} 中选择。"),
+    Phrase(
+        "A key cannot make one that may do more than itself: leave out {0}.",
+        "密钥不能创建权限比自己更大的密钥：请去掉 {0}。",
+    ),
+    Phrase(
+        "You have {0} keys: revoke one that is not used.",
+        "您已有 {0} 个密钥：请吊销一个不用的。",
+    ),
+    Phrase(
+        "The key that asks is over: make a new one where people sign in.",
+        "正在使用的密钥已失效：请登录后新建一个。",
+    ),
+    Phrase("There is no such key: look at the list again.", "没有这个密钥：请重新查看列表。"),
     Phrase(
         "A person has at least one role: choose of {0}.", "每人至少有一个角色：请从 {0} 中选择。"
     ),
