@@ -117,7 +117,7 @@ class Drafts:
             for preset, height, width in self._presets.sizes_for(self._card)
         }
         height, width = self._card.default_size
-        if size is not None and size not in shapes:
+        if size is not None and not (isinstance(size, str) and size in shapes):
             return size
         ratio = shapes.get(str(size), width / height)
         alike = [

@@ -20,6 +20,8 @@ from studio.ui.texts import shell
 from tests.conftest import NewPage, Served, serving
 
 TICK_SECONDS = 0.1
+PLANTS = [3]
+"""The last one is how many there are in the garden."""
 
 
 def build_garden(studio: Studio, frame: Frame) -> None:
@@ -43,7 +45,7 @@ GARDEN = Area(
     title=shell.STARTING,
     build=build_garden,
     shortcuts=(Shortcut(keys="Control+Period", does=shell.STOPPING),),
-    count=lambda studio, person: 3,
+    count=lambda studio, person: PLANTS[-1],
 )
 CELLAR = Area(id="cellar", title=shell.STOPPING, build=build_garden, roles=frozenset())
 
@@ -89,6 +91,19 @@ def test_what_was_typed_survives_a_look_elsewhere_and_only_timers_in_front_run(
     assert ticks(page) <= before + 1, "one may have been under way"
     go(page, "garden")
     expect(page.locator("#garden-box textarea")).to_have_value("grown")
+
+
+def test_the_area_in_front_stays_marked_when_a_count_changes(
+    served: Served, new_page: NewPage
+) -> None:
+    page = new_page(served.address)
+    expect(page.locator('#nav [aria-current="page"]')).to_have_text("Create")
+    PLANTS.append(4)
+    try:
+        expect(page.locator("#nav")).to_contain_text("starting (4)")
+        expect(page.locator('#nav [aria-current="page"]')).to_have_text("Create")
+    finally:
+        PLANTS.pop()
 
 
 def test_an_address_opens_its_area_and_back_goes_back(served: Served, new_page: NewPage) -> None:

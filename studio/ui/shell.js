@@ -97,6 +97,9 @@
       header.setAttribute("role", "banner");
       show();
     }
+    // A new count may leave the old links out of it, or draw all of them anew.
+    const isMarked = (link) => link.getAttribute("aria-current") === "page";
+    if (front && links().some((link) => isMarked(link) !== (link.dataset.area === front))) mark(front);
     entitle();
     speakOnce();
   }).observe(document.documentElement, { subtree: true, childList: true });
