@@ -53,7 +53,7 @@ from studio.key_rows import KeyRows
 from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
-from studio.model_choice import additions
+from studio.model_choice import additions, preview_decoder
 from studio.moderation.screening import Screening
 from studio.moderation.service import Moderation
 from studio.moderation.weights import classifier_of
@@ -582,6 +582,7 @@ def _loader(config: Config, family: str) -> LoadModel:
             report=report,
             controlnets=controlnets,
             loras=loras,
+            preview=preview_decoder(config, family),
             is_compiled=config.compile,
         )
 

@@ -45,6 +45,9 @@ from studio.terms import Terms
 PREVIEW_INTERVAL_SECONDS = 0.25
 """A job shows at most four previews a second, however many pictures it has in flight."""
 
+PREVIEW_SHARE = 0.01
+"""Of the time: what previews that take any may take, those of all jobs together."""
+
 PACE_GAIN, MAX_PACE = 0.05, 10.0
 """How quickly the pace follows the last passes, and the most one pass may say."""
 
@@ -321,10 +324,12 @@ class Engine:
     def _due_for_preview(self, batch: StepBatch) -> dict[str, Sample]:
         """By job, the sample that shows a preview after this step: the one longest without."""
         now, due = self._now(), dict[str, Sample]()
+        each = self._models.of(batch.bucket).preview_seconds
+        interval = max(PREVIEW_INTERVAL_SECONDS, len(self._flights) * each / PREVIEW_SHARE)
         for sample in batch.samples:
             flight = self._flights[sample.job_id]
             shown = flight.previewed_at
-            if shown is not None and now - shown < PREVIEW_INTERVAL_SECONDS:
+            if shown is not None and now - shown < interval:
                 continue
             other = due.get(sample.job_id)
             if other is None or (sample.previewed_at or 0.0) < (other.previewed_at or 0.0):

@@ -41,6 +41,7 @@ from studio.engine.lora import Adapters, check_lora
 from studio.engine.pruning import read_pruning, slim
 from studio.engine.quantized import make_quantized, read_quantization
 from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
+from studio.engine.tiny_preview import TinyPreview, load_tiny
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import BadModel
 from studio.model_card import SD15, SDXL, ModelCard
@@ -53,9 +54,12 @@ NONE: Mapping[str, Path] = MappingProxyType({})
 class Model:
     """A loaded model. `digest` names its weights; `backend` and `precision` how they are run.
 
-    `modules` are its networks (UNet, autoencoder, ControlNets), which a change of precision casts;
-    `text_modules` the text encoders, which stay float32. `plan_sizes` are the (height, width) a
-    compiled backend was made for, `most_rows` the rows of one pass; `None` is any.
+    `modules` are its networks (UNet, autoencoder, ControlNets, what decodes previews), which a
+    change of precision casts; `text_modules` the text encoders, which stay float32.
+    `preview_seconds` is what a preview was measured to take, 0 where that is next to nothing.
+    `plan_sizes` are the (height, width) a compiled backend was made for, `most_rows` the rows of
+    one pass; `None` is any. `prepare` reads what a compiled backend needs for a (height, width),
+    and raises where that does not fit; `holds` is what must last as long as the model.
     """
 
     card: ModelCard
@@ -68,6 +72,7 @@ class Model:
     denoiser: Denoiser
     decoder: Decoder
     preview: Decoder
+    preview_seconds: float = 0.0
     sampler_config: Mapping[str, Any]
     num_channels: int
     vae_scale_factor: int
@@ -105,12 +110,14 @@ def load_model(
     report: Callable[[str], None] = lambda _: None,
     controlnets: Mapping[str, Path] = NONE,
     loras: Mapping[str, Path] = NONE,
+    preview: Path | None = None,
     is_compiled: bool = False,
 ) -> Model:
     """Load the model in `folder` with its networks in `precision`, a torch dtype's name.
 
     `controlnets` are folders by the kind of image they follow, besides the one in `folder`;
-    `loras` are files by name, read when first used. `is_compiled` has torch compile the networks
+    `loras` are files by name, read when first used. `preview` is the folder of a small autoencoder
+    that decodes previews, instead of the linear map. `is_compiled` has torch compile the networks
     for a few numbers of rows, each when it is first met. `report` is told in a few words what is
     being loaded and how far that is.
 
@@ -174,12 +181,17 @@ def load_model(
     denoiser = TorchDenoiser(unet, nets, adapters)
     if is_compiled:
         denoiser.compile()
+    tiny = None
+    if preview is not None:
+        tiny = load_tiny(preview, precision=precision, device=device, report=report)
     decoder: Decoder = VaeDecoder(vae)
     if device.startswith("cuda"):
-        for network in (unet, vae, *nets.values()):  # as the card's convolutions want it
+        # As the card's convolutions want it.
+        for network in (unet, vae, *nets.values(), *([tiny] if tiny else [])):
             network.to(memory_format=torch.channels_last)
         decoder = BesideDecoder(VaeDecoder(vae), device)
     num_channels: int = unet.config.in_channels
+    plain = load_preview(folder, num_channels, decoder, device)
     return Model(
         card=card,
         digest=digest,
@@ -190,11 +202,11 @@ def load_model(
         encoder=CachedEncoder(encoder),
         denoiser=denoiser,
         decoder=decoder,
-        preview=load_preview(folder, num_channels, decoder, device),
+        preview=TinyPreview(tiny, plain) if tiny else plain,
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         num_channels=num_channels,
         vae_scale_factor=2 ** (len(vae.config.block_out_channels) - 1),
-        modules=(unet, vae, *nets.values()),
+        modules=(unet, vae, *nets.values(), *([tiny] if tiny else [])),
         text_modules=encoders,
         control_kinds=frozenset(nets),
         lora_names=adapters.names,

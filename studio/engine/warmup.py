@@ -20,6 +20,7 @@ from studio.engine.kept_times import Choice, KeptTimes
 from studio.engine.memory import free_memory, is_out_of_memory, most_rows, release
 from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
+from studio.engine.tiny_preview import TinyPreview
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import NotReady
 
@@ -34,6 +35,9 @@ machine) or this much slower (it is of another machine)."""
 
 
 NUM_CALM_PASSES = 3
+
+MAX_PREVIEW_SHARE = 0.1
+"""Of a guided step of one picture: what a network's preview may take, where no card decodes it."""
 
 MEMORY_SHARE = 0.9
 """Of the free memory, what a pass may be measured with."""
@@ -102,7 +106,21 @@ def measured(model: Model, kept: KeptTimes, *, report: Callable[[str], None]) ->
     report("decoding")
     _measure_decode(model, times)
     kept.keep(model, times)
-    return WarmModel(model=model, times=times)
+    return WarmModel(model=with_measured_preview(model, times), times=times)
+
+
+def with_measured_preview(model: Model, times: StepTimes) -> Model:
+    """`model`, its preview's time known; by the linear map where a network's would be too dear."""
+    preview, (height, width) = model.preview, model.card.default_size
+    if not isinstance(preview, TinyPreview):
+        return model
+    latents = torch.zeros(model.latent_shape(height, width), device=model.device)
+    seconds = _within_memory(functools.partial(preview.seconds, latents), model)
+    allowed = MAX_PREVIEW_SHARE * times.seconds(height, width, 2)
+    if seconds is not None and (model.device.startswith("cuda") or seconds <= allowed):
+        return dataclasses.replace(model, preview_seconds=seconds)
+    left = tuple(module for module in model.modules if module is not preview.network)
+    return dataclasses.replace(model, preview=preview.plain, modules=left)
 
 
 def _default_size_times(model: Model, kept: KeptTimes) -> StepTimes:
