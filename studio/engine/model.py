@@ -39,7 +39,7 @@ from studio.engine.layout import (
 from studio.engine.loading import load_module
 from studio.engine.lora import Adapters, check_lora
 from studio.engine.pruning import read_pruning, slim
-from studio.engine.quantized import make_quantized, read_quantization
+from studio.engine.quantized import make_quantized, multiply_bytes, read_quantization
 from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
 from studio.engine.tiny_preview import TinyPreview, load_tiny
 from studio.engine.torch_denoiser import TorchDenoiser
@@ -179,6 +179,8 @@ def load_model(
     except Exception as error:  # the libraries raise of every kind for a broken folder
         raise BadModel(f"The model in {folder} cannot be loaded: {error}") from error
     denoiser = TorchDenoiser(unet, nets, adapters)
+    for network in (unet, *nets.values()):
+        multiply_bytes(network, device, network.dtype)
     if is_compiled:
         denoiser.compile()
     tiny = None
