@@ -295,6 +295,8 @@ def _health(studio: Studio, *, is_known: bool) -> JSONResponse:
             "step_seconds": round(health.step_seconds, 4),
             "num_active_jobs": studio.num_active(),
         }
+        if health.note:
+            facts["note"] = health.note
         if (seconds := studio.seconds_of_work()) is not None:
             facts["seconds_of_work"] = round(seconds, 1)
         return JSONResponse({"status": "ready", **facts}, headers=headers)

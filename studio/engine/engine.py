@@ -74,7 +74,8 @@ class Engine:
     `times` says how long passes of `model` take: turns are shared in those seconds, and the rows of
     a pass are their knee unless `max_rows` is given.
     `emit` is called in the order things happen, `Started` before a job's first forward pass; it may
-    raise `Conflict` on `Started` to say that the job is no longer wanted.
+    raise `Conflict` on `Started` to say that the job is no longer wanted. `on_narrowed` is told of
+    a model that cannot draw a (height, width) after all, as it is from then on.
 
     `pace` is how long passes take lately beside `times`. `at_work` are the jobs in the model's
     hands: should the thread die, they are the suspects. Of the passes so far `num_rows` were run
@@ -89,6 +90,7 @@ class Engine:
         max_rows: int = 0,
         times: StepTimes | None = None,
         load_control: Callable[[str], Pixels] = no_control_images,
+        on_narrowed: Callable[[Model, tuple[int, int]], None] = lambda model, size: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = StageClock()
@@ -98,6 +100,7 @@ class Engine:
         self.at_work: frozenset[str] = frozenset()
         self.pace = 1.0
         self._emit = emit
+        self._on_narrowed = on_narrowed
         self._now = now
         self._models = LoadedModels(max_rows)
         self._limits = RowLimits(self._models.max_rows)
@@ -146,12 +149,7 @@ class Engine:
         Pictures that are begun stay with the backend that began them.
         """
         self._models.add(model, times)
-        for flight in self._flights.values():
-            for sample in flight.samples:
-                if not sample.is_begun and sample.request.model == model.card.name:
-                    self._scheduler.remove(sample)
-                    sample.backend = self._models.backend_for(sample.request)
-                    self._scheduler.add(sample)
+        self._choose_backends(model.card.name)
 
     def submit(
         self,
@@ -283,6 +281,15 @@ class Engine:
                 return batch
         return None
 
+    def _choose_backends(self, model: str) -> None:
+        """Give what is not begun of the model of this name to the backend that is preferred now."""
+        for flight in self._flights.values():
+            for sample in flight.samples:
+                if not sample.is_begun and sample.request.model == model:
+                    self._scheduler.remove(sample)
+                    sample.backend = self._models.backend_for(sample.request)
+                    self._scheduler.add(sample)
+
     def _begin(self, sample: Sample) -> bool:
         """Whether the sample is ready for a step, beginning it where it is new."""
         if sample.is_begun:
@@ -304,6 +311,10 @@ class Engine:
                 return False
             flight.is_started = True
         try:
+            if (narrowed := self._models.narrow(sample.bucket)) is not None:
+                self._on_narrowed(narrowed, (sample.bucket.height, sample.bucket.width))
+                self._choose_backends(narrowed.card.name)
+                return False
             sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
         except Exception as error:
             self._fail(sample, error)

@@ -19,9 +19,10 @@ class State(enum.StrEnum):
 class Health:
     """`message` is what it is doing while it warms, and why it failed when it has.
 
-    `plan` is what is known of a faster backend that is being prepared. `step_seconds` is one guided
-    step of one picture of default size, `max_rows` the rows of a pass there. `num_restarts` counts
-    the deaths of the engine's thread.
+    `plan` is what is known of a faster backend that is being prepared; `note` what is served
+    otherwise than was to be expected, and why. `step_seconds` is one guided step of one picture of
+    default size, `max_rows` the rows of a pass there. `num_restarts` counts the deaths of the
+    engine's thread.
     """
 
     state: State
@@ -33,6 +34,7 @@ class Health:
     max_rows: int = 0
     step_seconds: float = 0.0
     plan: str = ""
+    note: str = ""
     num_restarts: int = 0
 
     @property

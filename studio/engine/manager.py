@@ -27,6 +27,7 @@ from studio.request import Request
 from studio.terms import Terms
 
 if TYPE_CHECKING:
+    from studio.engine.device_choice import DeviceChoice
     from studio.engine.engine import Engine
 
 __all__ = ["BACKENDS", "EngineFacts", "Health", "LoadModel", "Manager", "State"]
@@ -55,6 +56,7 @@ class Manager:
         folder: Path | None = None,
         cache_dir: Path | None = None,
         controlnets: Mapping[str, Path] = NO_PATHS,
+        device: DeviceChoice | None = None,
     ) -> None:
         self._thread = EngineThread(
             Setup(
@@ -68,6 +70,7 @@ class Manager:
                 folder=folder,
                 cache_dir=cache_dir,
                 controlnets=controlnets,
+                device=device,
             )
         )
         self._on_event = on_event

@@ -137,7 +137,9 @@ def total_memory(device: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on whatever device."""
+    """Whether `error`, or what it came from, says that memory ran out, on whatever device."""
+    if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+        return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # The processor's allocator has no class of its own for it.
@@ -152,6 +154,12 @@ def release(device: str) -> None:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
+
+
+def release_all() -> None:
+    """The same on whatever devices there are."""
+    is_used = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    release("cuda" if is_used else "cpu")
 
 
 def _state_bytes(model: Model, height: int, width: int) -> int:

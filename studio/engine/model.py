@@ -84,6 +84,8 @@ class Model:
     plan_sizes: frozenset[tuple[int, int]] | None = None
     takes_loras: bool = True
     most_rows: int | None = None
+    prepare: Callable[[tuple[int, int]], None] | None = None
+    holds: object = None
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
