@@ -29,6 +29,7 @@ from studio.terms import Terms
 if TYPE_CHECKING:
     from studio.engine.device_choice import DeviceChoice
     from studio.engine.engine import Engine
+    from studio.engine.model import Model
 
 __all__ = ["BACKENDS", "EngineFacts", "Health", "LoadModel", "Manager", "State"]
 
@@ -84,6 +85,12 @@ class Manager:
     def engine(self) -> Engine | None:
         """The engine once it is warm, for reading its counters."""
         return self._thread.engine
+
+    @property
+    def model(self) -> Model | None:
+        """The first model as it was loaded, whatever plan serves it; `None` until it is warm."""
+        serving = self._thread.serving
+        return serving[0].model if serving else None
 
     @property
     def facts(self) -> EngineFacts | None:
