@@ -35,6 +35,7 @@ from studio.control_images import ControlImages
 from studio.dispatcher import Dispatcher
 from studio.drafts import Drafts
 from studio.engine.classifier_process import ClassifierProcess
+from studio.engine.device_choice import DeviceChoice
 from studio.engine.layout import check_folder, control_folders
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import NotFound, StudioError
@@ -54,7 +55,7 @@ from studio.key_rows import KeyRows
 from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
-from studio.model_choice import additions
+from studio.model_choice import additions, preview_decoder
 from studio.moderation.screening import Screening, SecondOpinion
 from studio.moderation.service import Moderation
 from studio.moderation.weights import classifier_of
@@ -111,8 +112,9 @@ class Studio:
         self.sketches = Sketches(config.data_dir)
         self._dispatcher = Dispatcher(store, self._hand)
         self._kinds_on_disk = frozenset() if load else control_kinds_on_disk(config, card)
+        device = DeviceChoice(config.device, config.backend)
         self._manager = Manager(
-            load or _loader(config, card.family),
+            load or _loader(config, card.family, device),
             on_event=self._hear,
             on_ready=self._dispatcher.open,
             load_control=self._controls.load,
@@ -122,6 +124,7 @@ class Studio:
             folder=config.model if load is None else None,
             cache_dir=config.cache_dir,
             controlnets={} if load else additions(config, card.family)[0],
+            device=None if load else device,
         )
         policy = load_moderation_policy(config.moderation_policy)
         self.moderation = Moderation(
@@ -576,21 +579,23 @@ def control_kinds_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
     return frozenset(added) | frozenset(control_folders(config.model, card))
 
 
-def _loader(config: Config, family: str) -> LoadModel:
+def _loader(config: Config, family: str, device: DeviceChoice) -> LoadModel:
     """How `config.model` is loaded: in the engine's thread, so the imports are there too."""
 
     def load(precision: str, report: Callable[[str], None]) -> Model:
-        from studio.engine.devices import chosen_device
+        from studio.engine.devices import make_current
         from studio.engine.model import load_model
 
         controlnets, loras = additions(config, family)
+        make_current(device.device)
         return load_model(
             config.model,
             precision=precision,
-            device=chosen_device(config.device, config.backend),
+            device=device.device,
             report=report,
             controlnets=controlnets,
             loras=loras,
+            preview=preview_decoder(config, family),
             is_compiled=config.compile,
         )
 

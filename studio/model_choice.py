@@ -56,6 +56,12 @@ def additions(config: Config, family: str) -> tuple[dict[str, Path], dict[str, P
     return fitting(registry.controlnets(family)), fitting(registry.loras(family))
 
 
+def preview_decoder(config: Config, family: str) -> Path | None:
+    """The registry's preview decoder that reads the latents of `config.model`, of `family`."""
+    found = registry_of(config).previews(family, model=config.model)
+    return next(iter(found.values()), None)
+
+
 def _named(registry: Registry, name: str) -> Path | None:
     """Where the model called `name` is; `None` where it must be a folder."""
     for entry in registry.entries():

@@ -17,10 +17,10 @@ from pathlib import Path
 from studio import hub
 from studio.clip_vocabulary import clip_merges
 from studio.data_folder import storage_error
-from studio.engine.layout import check_controlnet, check_folder
+from studio.engine.layout import check_controlnet, check_folder, check_preview
 from studio.errors import BadInput, BadModel, Conflict, StorageFull
 from studio.model_registry import Entry, Registry
-from studio.weights import ACCEPTED, Kind, Weights, recognise
+from studio.weights import ACCEPTED, Family, Kind, Weights, recognise
 
 CONTROL_KIND = "canny"
 CONTROL_KIND_FORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -49,9 +49,12 @@ def add_model(
     *,
     name: str | None = None,
     control_kind: str | None = None,
+    family: str | None = None,
     report: Report = lambda progress: None,
 ) -> Entry:
     """Make `source` (a folder, a file, a name on the hub) an entry of `registry`.
+
+    `family` is for what does not tell its own: preview decoders.
 
     Raises:
         BadInput, Conflict: the name, or the kind of control, cannot be had.
@@ -70,7 +73,7 @@ def add_model(
         is_here = path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise BadModel(f"{source!r} cannot be a file or a folder: {ACCEPTED}.") from error
-    wanted = _Wanted(registry, name, control_kind, report)
+    wanted = _Wanted(registry, name, control_kind, family, report)
     try:
         if is_here:
             _refuse_known(registry, str(path))
@@ -107,6 +110,7 @@ class _Wanted:
     registry: Registry
     name: str | None
     control_kind: str | None
+    family: str | None
     report: Report
 
     def entry(self, found: Weights, stem: str, source: str) -> Entry:
@@ -115,16 +119,34 @@ class _Wanted:
         if self.control_kind is not None and not is_control:
             raise BadInput(f"{source} is no ControlNet: leave out --control-kind.")
         control_kind = (self.control_kind or CONTROL_KIND) if is_control else None
+        family = self._family(found, source)
         if control_kind is not None:
-            self.registry.check_control(found.family, control_kind)
+            self.registry.check_control(family, control_kind)
+        if found.kind is Kind.PREVIEW:
+            self.registry.check_preview(family)
         return Entry(
             name=self.name or self.registry.free_name(stem),
             kind=found.kind,
-            family=found.family,
+            family=family,
             path=found.path,
             control_kind=control_kind,
             source=source,
         )
+
+    def _family(self, found: Weights, source: str) -> Family:
+        """What the weights say they are for; of a preview decoder, what whoever adds it says."""
+        if found.family is None:
+            if self.family is None:
+                raise BadInput(
+                    f"{source} is a preview decoder, whose files are alike for all models: say "
+                    "which it was made for by --family sdxl or --family sd15."
+                )
+            return Family(self.family)
+        if self.family not in (None, found.family):
+            raise BadInput(
+                f"{source} is a {found.kind.label} for {found.family.label}: leave out --family."
+            )
+        return found.family
 
 
 def _add_local(wanted: _Wanted, path: Path) -> Entry:
@@ -174,6 +196,8 @@ def _check_layout(found: Weights) -> None:
         check_folder(found.path)
     elif found.kind is Kind.CONTROLNET:
         check_controlnet(found.path)
+    elif found.kind is Kind.PREVIEW:
+        check_preview(found.path)
 
 
 def _refuse_known(registry: Registry, source: str) -> None:
@@ -212,6 +236,7 @@ def _keep(registry: Registry, entry: Entry, made: Path, file_name: str = "") -> 
 
 
 def _convert(wanted: _Wanted, found: Weights, folder: Path) -> None:
+    assert found.family is not None
     num_bytes = found.path.stat().st_size + MARGIN_BYTES
     if (free := shutil.disk_usage(folder).free) < num_bytes:
         raise StorageFull(

@@ -1,4 +1,4 @@
-"""`Registry`: the models, ControlNets and LoRAs the studio knows by name, kept in one JSON file.
+"""`Registry`: the models, ControlNets, LoRAs and preview decoders by name, kept in one JSON file.
 
 The file is `models.json` in the data folder. It is read anew at every question and replaced whole
 at every change, so that a command and a running studio may share it. What weights are is told by
@@ -114,6 +114,10 @@ class Registry:
         """Files of the LoRAs of `family` by name, as `controlnets`."""
         return {entry.name: entry.path for entry in self._companions(Kind.LORA, family, model)}
 
+    def previews(self, family: Family | str, *, model: Path | None = None) -> dict[str, Path]:
+        """Folders of the preview decoders of `family` by name, as `controlnets`; one at most."""
+        return {entry.name: entry.path for entry in self._companions(Kind.PREVIEW, family, model)}
+
     def _companions(self, kind: Kind, family: Family | str, model: Path | None) -> list[Entry]:
         return [
             entry
@@ -158,17 +162,32 @@ class Registry:
                     f"{family.label}: remove it first, or choose another --control-kind."
                 )
 
+    def check_preview(self, family: Family) -> None:
+        """Refuse a second preview decoder of one family, of which nobody could say which is used.
+
+        Raises:
+            Conflict: there is one already.
+        """
+        for entry in self.entries():
+            if entry.family is family and entry.kind is Kind.PREVIEW:
+                raise Conflict(
+                    f"{entry.name!r} already is the preview decoder for {family.label}: remove it "
+                    "first."
+                )
+
     def add(self, entry: Entry) -> Entry:
         """Remember `entry`; what is kept, with the time it was added.
 
         Raises:
-            BadInput, Conflict: as `check_new` and `check_control`.
+            BadInput, Conflict: as `check_new`, `check_control` and `check_preview`.
             BadDataFolder, StorageFull: the data folder cannot be written.
         """
         with self._changing() as (entries, default):
             self.check_new(entry.name)
             if entry.control_kind is not None:
                 self.check_control(entry.family, entry.control_kind)
+            if entry.kind is Kind.PREVIEW:
+                self.check_preview(entry.family)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             entry = dataclasses.replace(entry, added_at=entry.added_at or now)
             self._write([*entries, entry], default)
@@ -284,7 +303,7 @@ def model_folder(value: str | None, registry: Registry) -> Path:
 
     Raises:
         BadModel: a bare word that is neither.
-        BadInput: the name of a ControlNet or a LoRA.
+        BadInput: the name of something that draws nothing by itself, such as a LoRA.
     """
     if value is None:
         return registry.default().path

@@ -26,7 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models",
         help="list, add, remove and choose models",
-        description="What the studio draws with: models, ControlNets and LoRAs, by name.",
+        description="What the studio draws with: models, ControlNets, LoRAs and preview decoders, "
+        "by name.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     shown = commands.add_parser(
@@ -40,12 +41,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=(
             "Add a folder in diffusers' layout (kept where it is), one .safetensors file (a "
             "checkpoint is converted, a LoRA kept where it is), or owner/name on the hub, which is "
-            "downloaded. What it is, is told from its contents."
+            "downloaded. What it is, is told from its contents; only a preview decoder (TAESD) "
+            "does not tell its family."
         ),
     )
     added.add_argument("source", metavar="SOURCE", help="folder, file, or owner/name[@revision]")
     added.add_argument("--name", metavar="NAME", help="what to call it (its own name)")
     added.add_argument("--control-kind", metavar="KIND", help="what a ControlNet follows (canny)")
+    added.add_argument(
+        "--family", choices=("sdxl", "sd15"), help="what a preview decoder was made for"
+    )
     added.set_defaults(run=_add)
     removed = commands.add_parser(
         "remove",
@@ -93,6 +98,7 @@ def _add(options: argparse.Namespace) -> None:
             options.source,
             name=options.name,
             control_kind=options.control_kind,
+            family=options.family,
             report=report,
         )
     print(

@@ -63,8 +63,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     pruned = commands.add_parser(
         "prune",
         help="remove the plans used longest ago",
-        description="Remove the plans and graphs used longest ago, until the rest fits. No studio "
-        "may be running: it reads some of them only when they are needed.",
+        description="Remove the plans and graphs used longest ago, until the rest fits; but none "
+        "that a running studio serves from.",
     )
     pruned.add_argument("--max-gb", metavar="N", type=float, default=0.0, help="what may stay (0)")
     pruned.set_defaults(run=_prune)
@@ -84,6 +84,11 @@ def _build(options: argparse.Namespace) -> None:
     controlnets, _ = additions(config, card.family)
     targets = [target_elsewhere(one) for one in options.capability] or [target_here()]
     sizes = [_size(text) for text in options.size] or list(card.sizes)
+    if unknown := [size for size in sizes if size not in card.sizes]:
+        raise BadInput(
+            f"The model {card.name} has no pictures of {unknown[0][0]}x{unknown[0][1]}, so no "
+            f"studio would use that plan: choose of {', '.join(f'{h}x{w}' for h, w in card.sizes)}."
+        )
     digest, digests = folder_digest(config.model), digests_of(controlnets)
     cache = _cache(config)
     for target in targets:
@@ -138,7 +143,10 @@ def _prune(options: argparse.Namespace) -> None:
     removed = cache.prune([], max_bytes=int(options.max_gb * GIGABYTE))
     for folder in removed:
         print(f"Removed {folder}.")
-    if not removed:
+    left = sum(path.stat().st_size for path in cache.folder.glob("*-*/*")) / GIGABYTE
+    if left > options.max_gb:
+        print(f"{left:.2f} GB of plans are left: a running studio serves from them.")
+    elif not removed:
         print("Nothing to remove.")
 
 

@@ -297,6 +297,8 @@ def _health(studio: Studio, *, is_known: bool) -> JSONResponse:
         }
         if health.no_plan:
             facts["no_plan"] = health.no_plan
+        if health.note:
+            facts["note"] = health.note
         if (seconds := studio.seconds_of_work()) is not None:
             facts["seconds_of_work"] = round(seconds, 1)
         return JSONResponse({"status": "ready", **facts}, headers=headers)

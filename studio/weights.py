@@ -17,7 +17,7 @@ from studio.errors import BadModel
 
 ACCEPTED = (
     "the studio takes SDXL and Stable Diffusion 1.5 models, as a folder in diffusers' layout or as "
-    "one .safetensors file, and their ControlNets and LoRAs"
+    "one .safetensors file, and their ControlNets, LoRAs and preview decoders (TAESD)"
 )
 
 MAX_HEADER_BYTES = 100 * 2**20
@@ -26,6 +26,9 @@ MAX_HEADER_BYTES = 100 * 2**20
 SD2_WIDTH = 1024
 """Text features of Stable Diffusion 2; those of 1.5 are 768 wide and of SDXL 2048."""
 
+
+SCALING_FACTORS = {"sdxl": 0.13025, "sd15": 0.18215}
+"""What an autoencoder with a family's own latents multiplies them by."""
 
 SHAPE_KEYS = ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block")
 """What a ControlNet and its UNet have in common."""
@@ -44,11 +47,13 @@ class Kind(StrEnum):
     MODEL = "model"
     CONTROLNET = "controlnet"
     LORA = "lora"
+    PREVIEW = "preview"
 
     @property
     def label(self) -> str:
         """As people write it."""
-        return {"controlnet": "ControlNet", "lora": "LoRA"}.get(self.value, self.value)
+        names = {"controlnet": "ControlNet", "lora": "LoRA", "preview": "preview decoder"}
+        return names.get(self.value, self.value)
 
 
 class Family(StrEnum):
@@ -67,12 +72,13 @@ class Family(StrEnum):
 class Weights:
     """What was found at `path`. `needs_conversion`: one file that is to become a folder first.
 
+    `family` is `None` where the weights do not tell it: a preview decoder's are alike for all.
     `is_v_prediction` and `is_zero_snr` are what an original checkpoint says of its training.
     """
 
     path: Path
     kind: Kind
-    family: Family
+    family: Family | None
     needs_conversion: bool = False
     is_v_prediction: bool = False
     is_zero_snr: bool = False
@@ -116,7 +122,8 @@ def recognise(path: Path, *, has_weights: bool = True) -> Weights:
 
 
 def fits(path: Path, model: Path) -> bool:
-    """Whether the ControlNet folder or the LoRA file at `path` was made for the `model` folder.
+    """Whether the ControlNet's or preview decoder's folder, or the LoRA file, at `path` was made
+    for the `model` folder.
 
     Families are not enough: the draft model, or a distilled one, is SDXL's in another size. What
     cannot be read fits nothing.
@@ -125,11 +132,29 @@ def fits(path: Path, model: Path) -> bool:
         unet = _json(model / "unet" / "config.json")
         if path.is_dir():
             config = _json(path / "config.json")
+            if config.get("_class_name") == "AutoencoderTiny":
+                return _reads_latents(config, _json(model / "vae" / "config.json"), unet)
             return all(config.get(key) == unet.get(key) for key in SHAPE_KEYS)
         widths = read_header(path).last_sizes(*TEXT_KEYS)
     except BadModel:
         return False
     return all(width == unet.get("cross_attention_dim") for width in widths)
+
+
+def _reads_latents(
+    tiny: Mapping[str, Any], vae: Mapping[str, Any], unet: Mapping[str, Any]
+) -> bool:
+    """Whether the latents of `vae` are its family's own, which the preview decoder was taught."""
+    is_sdxl = unet.get("addition_embed_type") == "text_time"
+    factor = SCALING_FACTORS["sdxl" if is_sdxl else "sd15"]
+    return (
+        tiny.get("latent_channels", 4) == vae.get("latent_channels", 4)
+        and len(tiny.get("num_decoder_blocks") or (3, 3, 3, 1))
+        == len(vae.get("block_out_channels") or ())
+        and vae.get("scaling_factor", SCALING_FACTORS["sd15"]) == factor
+        and not vae.get("latents_mean")
+        and not vae.get("latents_std")
+    )
 
 
 def read_header(path: Path) -> Header:
@@ -206,6 +231,8 @@ def _file(header: Header) -> Weights:
         return _controlnet_file(header, is_original=False)
     if header.has("model.diffusion_model."):
         return _checkpoint(header)
+    if header.has("decoder.layers."):
+        raise BadModel(f"{header.path} is a preview decoder's: add its folder, with config.json.")
     raise _refused(header.path, f"not a whole model ({_sample(header.shapes)} …)")
 
 
@@ -309,6 +336,8 @@ def _folder(folder: Path, has_weights: bool) -> Weights:
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if config.get("_class_name") == "ControlNetModel":
         return _controlnet_folder(folder, config, has_weights)
+    if config.get("_class_name") == "AutoencoderTiny":
+        return _preview_folder(folder, config, has_weights)
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1 and not config:
         return _file(read_header(files[0]))
@@ -350,6 +379,14 @@ def _controlnet_folder(folder: Path, config: Mapping[str, Any], has_weights: boo
     return Weights(
         path=folder, kind=Kind.CONTROLNET, family=Family.SDXL if is_sdxl else Family.SD15
     )  # fmt: skip
+
+
+def _preview_folder(folder: Path, config: Mapping[str, Any], has_weights: bool) -> Weights:
+    if has_weights:
+        _require_weights(folder)
+    if (channels := config.get("latent_channels", 4)) != 4:
+        raise _refused(folder, f"a preview decoder for another family ({channels} channels)")
+    return Weights(path=folder, kind=Kind.PREVIEW, family=None)
 
 
 def _refuse_config(folder: Path, config: Mapping[str, Any]) -> None:

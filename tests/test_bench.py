@@ -38,7 +38,7 @@ def test_the_steady_state_is_told_by_stage(tmp_path: Path) -> None:
     assert sum(shares.values()) == pytest.approx(outside, abs=0.001)
 
 
-BENCHES = ("overhead", "start", "serve", "soak", "queue", "simulate")
+BENCHES = ("overhead", "start", "serve", "soak", "queue", "simulate", "sweep", "card")
 
 
 def test_every_bench_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -553,3 +553,44 @@ def test_control_of_a_kind_the_model_lacks_fails_with_what_to_do() -> None:
     run_all(engine)
     assert isinstance(events[-1], Failed)
     assert "no ControlNet for “depth”" in events[-1].message
+
+
+def _narrow(size: tuple[int, int]) -> None:
+    if size != (64, 64):
+        raise torch.OutOfMemoryError("no memory for the plan")
+
+
+def test_a_size_a_backend_has_no_memory_for_is_drawn_by_another() -> None:
+    events: list[Event] = []
+    told: list[tuple[str, tuple[int, int]]] = []
+    engine = Engine(
+        MODEL,
+        max_rows=8,
+        emit=events.append,
+        on_narrowed=lambda model, size: told.append((model.backend, size)),
+    )
+    sizes = frozenset({(64, 64), (96, 96)})
+    plan = dataclasses.replace(MODEL, backend="tensorrt", plan_sizes=sizes, prepare=_narrow)
+    engine.adopt(plan)
+    engine.submit("fits", request())
+    engine.submit("too large", request(height=96, width=96, num_images=2))
+    run_all(engine)
+    engine.submit("later", request(height=96, width=96))
+    run_all(engine)
+    drawn = {(one.job_id, one.backend) for one in events if isinstance(one, PictureFinished)}
+    assert drawn == {
+        ("fits", "tensorrt"),
+        ("too large", "closed-form"),
+        ("later", "closed-form"),
+    }
+    assert told == [("tensorrt", (96, 96))]
+
+
+def test_a_size_nothing_has_memory_for_fails_in_a_sentence() -> None:
+    events: list[Event] = []
+    only = dataclasses.replace(MODEL, plan_sizes=frozenset({(96, 96)}), prepare=_narrow)
+    engine = _engine(events, only)
+    engine.submit("job", request(height=96, width=96))
+    run_all(engine)
+    assert isinstance(events[-1], Failed)
+    assert engine.is_idle

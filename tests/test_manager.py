@@ -265,6 +265,31 @@ def test_an_estimate_is_of_the_backend_that_will_draw_it() -> None:
         assert (manager.picture_seconds(request()) or 0) > 1e6
 
 
+def test_a_size_that_a_plan_cannot_serve_after_all_is_said_and_no_more_counted_on() -> None:
+    def no_memory(size: tuple[int, int]) -> None:
+        raise torch.OutOfMemoryError("no memory for the plan")
+
+    ears = Ears()
+    with _manager(ears) as manager:
+        thread = manager._thread
+        planner = _Offering(on_offer=lambda: thread.post(lambda engine: None))
+        sizes = frozenset({(64, 64), (96, 96)})
+        planner.offer = dataclasses.replace(
+            gaussian_model(), backend="faster", plan_sizes=sizes, prepare=no_memory
+        )
+        thread.planner = planner  # type: ignore[assignment]
+        manager.submit("first", request())
+        ears.until(Finished, "first")
+        manager.wait_for_plan(TIMEOUT)
+        manager.submit("second", request())
+        ears.until(Finished, "second")
+        note = "Pictures of 64 × 64 cannot be drawn by faster here: another backend draws them"
+        assert manager.health.note == f"{note} instead."
+        assert thread.serving[-1].model.plan_sizes == {(96, 96)}
+    drawn = [event for event in ears.heard if isinstance(event, PictureFinished)]
+    assert [one.backend for one in drawn] == ["closed-form", "closed-form"]
+
+
 def test_whoever_cannot_hear_that_the_engine_is_ready_does_not_stop_it() -> None:
     def on_ready() -> None:
         raise RuntimeError("defect")

@@ -20,7 +20,14 @@ from studio.model_registry import Registry
 from studio.weights import Kind
 from tests.hub_tools import Hub, folder_files, serving_hub
 from tests.original_layout import write_original, write_original_controlnet
-from tests.tiny_models import MERGES, Family, write_controlnet, write_lora, write_model
+from tests.tiny_models import (
+    MERGES,
+    Family,
+    write_controlnet,
+    write_lora,
+    write_model,
+    write_preview,
+)
 
 FAMILIES: tuple[Family, ...] = ("sdxl", "sd15")
 REPO = "someone/tiny-xl"
@@ -35,6 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_controlnet(folder / "lines", "sdxl")
     write_original_controlnet(folder / "lines", folder / "lines.safetensors")
     write_lora(folder / "Gold Rush.safetensors", "sdxl")
+    write_preview(folder / "taesd")
     return folder
 
 
@@ -79,6 +87,43 @@ def test_a_lora_is_kept_where_it_is_under_a_plain_name(registry: Registry, made:
 def test_a_controlnet_folder_is_kept_where_it_is(registry: Registry, made: Path) -> None:
     add_model(registry, str(made / "lines"), name="edges", control_kind="lineart")
     assert registry.controlnets("sdxl") == {"lineart": made / "lines"}
+
+
+def test_a_preview_decoder_is_kept_for_the_family_it_is_said_to_be_of(
+    registry: Registry, made: Path
+) -> None:
+    entry = add_model(registry, str(made / "taesd"), name="taesdxl", family="sdxl")
+    assert (entry.kind, entry.path) == (Kind.PREVIEW, made / "taesd")
+    assert registry.previews("sdxl", model=made / "sdxl") == {"taesdxl": made / "taesd"}
+    assert registry.previews("sd15") == {}
+
+
+def test_a_preview_decoder_of_no_said_family_is_refused(registry: Registry, made: Path) -> None:
+    with pytest.raises(BadInput, match="made for by --family sdxl or --family sd15"):
+        add_model(registry, str(made / "taesd"))
+
+
+def test_a_family_is_one_preview_decoders(registry: Registry, made: Path) -> None:
+    add_model(registry, str(made / "taesd"), name="one", family="sd15")
+    write_preview(other := registry.data_dir / "other")
+    with pytest.raises(Conflict, match=r"'one' already is the preview decoder for Stable .* 1\.5"):
+        add_model(registry, str(other), family="sd15")
+
+
+def test_what_tells_its_family_is_not_said_to_be_of_another(registry: Registry, made: Path) -> None:
+    with pytest.raises(BadInput, match=r"is a model for Stable Diffusion 1\.5: leave out --family"):
+        add_model(registry, str(made / "sd15"), family="sdxl")
+    assert add_model(registry, str(made / "sdxl"), family="sdxl").family == "sdxl"
+
+
+def test_a_preview_decoder_reads_no_latents_of_a_models_own(
+    registry: Registry, made: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made / "sdxl", folder := tmp_path / "own-latents")
+    config = folder / "vae" / "config.json"
+    config.write_text(config.read_text().replace("0.13025", "1.0"))
+    add_model(registry, str(made / "taesd"), family="sdxl")
+    assert registry.previews("sdxl", model=folder) == {}
 
 
 def test_a_relative_path_is_remembered_as_a_whole_one(
@@ -239,6 +284,22 @@ def test_half_precision_from_the_hub_is_a_model_too(
         for path, content in folder_files(made / "sd15").items()
     }
     assert check_folder(add_model(registry, REPO).path).family == "sd15"
+
+
+def test_a_preview_decoder_is_downloaded_in_the_form_diffusers_reads(
+    registry: Registry, made: Path, served: Hub
+) -> None:
+    files = folder_files(made / "taesd")
+    served.repos["someone/taesdxl"] = files | {
+        "taesdxl_decoder.safetensors": files["diffusion_pytorch_model.safetensors"],
+        "diffusion_pytorch_model.bin": b"a pickle",
+    }
+    entry = add_model(registry, "someone/taesdxl", family="sdxl")
+    assert sorted(path.name for path in entry.path.iterdir()) == [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    ]
+    assert registry.previews("sdxl") == {"taesdxl": entry.path}
 
 
 def test_a_checkpoint_from_the_hub_is_converted(

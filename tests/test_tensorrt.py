@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,73 @@ def test_all_contexts_share_one_activation_memory(folder: Path) -> None:
     assert one.arena.num_bytes == 32 * BYTES_PER_ROW
 
 
+class Scarce(Arena):
+    """Where there is no memory for more than 16 rows."""
+
+    def _taken(self, num_bytes: int) -> torch.Tensor:
+        if num_bytes > 16 * BYTES_PER_ROW:
+            raise torch.OutOfMemoryError("no memory")
+        return super()._taken(num_bytes)
+
+
+def test_memory_that_did_not_grow_is_taken_again_by_a_smaller_pass(folder: Path) -> None:
+    stream, arena = Stream(), Scarce(CPU)
+    card = tensorrt_stand_in.card(stream)
+    denoiser = TensorRtDenoiser({LATENT: folder}, card=card, arena=arena)
+    before = denoiser.denoise(rows(2))
+    with pytest.raises(torch.OutOfMemoryError):
+        denoiser.denoise(rows(20))
+    assert torch.equal(denoiser.denoise(rows(2)), before)
+    assert arena.num_bytes == 4 * BYTES_PER_ROW
+
+
+def test_plans_of_a_size_are_read_whole_or_not_at_all(folder: Path, tmp_path: Path) -> None:
+    broken = plans(tmp_path / "plans")
+    (broken / "controlnet_canny.plan").write_text("{")
+    one = bench(broken)
+    with pytest.raises(GenerationFailed, match="cannot read the plan controlnet_canny"):
+        one.denoiser.load(LATENT)
+    assert not one.denoiser._programs[LATENT]._read
+
+
+def test_the_library_is_asked_on_the_card_that_serves(folder: Path) -> None:
+    """It works on the thread's current card, whatever addresses it is given."""
+    stream = Stream()
+    entered, asked = 0, []
+
+    @contextlib.contextmanager
+    def enter() -> Iterator[None]:
+        nonlocal entered
+        entered += 1
+        yield
+        entered -= 1
+
+    class Watching:
+        """Notes whether each call of the library comes on the card."""
+
+        def __init__(self, inner: object) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> object:
+            value = getattr(self._inner, name)
+            if name in ("Runtime", "Refitter", "deserialize_cuda_engine", "execute_async_v3"):
+                asked.append((name, entered > 0))
+            if name in ("Runtime", "deserialize_cuda_engine", "create_execution_context"):
+                return lambda *given: Watching(value(*given))
+            return value
+
+    plain = tensorrt_stand_in.card(stream)
+    card = dataclasses.replace(plain, library=Watching(plain.library), entered=enter)
+    denoiser = TensorRtDenoiser({LATENT: folder}, card=card, arena=Arena(CPU))
+    denoiser.denoise(following(rows(2), [1]))
+    assert {name for name, _ in asked} == {
+        "Runtime",
+        "deserialize_cuda_engine",
+        "execute_async_v3",
+    }
+    assert all(is_on_card for _, is_on_card in asked)
+
+
 def test_more_rows_than_a_profile_takes_are_refused_with_the_nearest(ready: Bench) -> None:
     with pytest.raises(GenerationFailed, match="33 rows: the nearest that one takes is 32"):
         ready.denoiser.denoise(rows(33))
@@ -219,6 +288,13 @@ def test_a_model_whose_plans_are_kept_serves_at_once(kept: Path, reference: Refe
     assert built.most_rows == 32
     assert not built.takes_loras
     assert distance(built.denoiser.denoise(reference.rows_following), reference.following) < 1e-3
+
+
+def test_plans_that_serve_are_not_pruned(kept: Path) -> None:
+    built = build(kept, Stream())
+    assert PlanCache(kept).prune([], max_bytes=0) == []
+    del built
+    assert len(PlanCache(kept).prune([], max_bytes=0)) == 1
 
 
 def test_plans_of_other_weights_never_serve(kept: Path, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from studio.engine.denoiser import Rows
 from studio.engine.gaussian import gaussian_model
 from studio.engine.kept_times import FILE_NAME, KeptTimes
 from studio.engine.model import Model
-from studio.engine.warmup import WarmModel, warm_up
-from studio.errors import NotReady
+from studio.engine.step_times import StepTimes
+from studio.engine.torch_denoiser import TorchDenoiser
+from studio.engine.warmup import WarmModel, compile_ahead, measured, warm_up
+from studio.errors import BadModel, NotReady
 from studio.model_card import ModelCard
 
 
@@ -63,6 +65,20 @@ def test_float32_is_kept_where_bfloat16_is_no_gain() -> None:
     assert _warm({"float32": 0.005, "bfloat16": 0.02}).model.precision == "float32"
 
 
+def test_where_float32_does_not_fit_half_precision_serves() -> None:
+    asked: list[str] = []
+
+    def load(precision: str) -> Model:
+        asked.append(precision)
+        if precision == "float32":
+            raise BadModel("It cannot be loaded.") from torch.OutOfMemoryError("out of memory")
+        return _paced({"bfloat16": 0.001}, precision)
+
+    warm = warm_up(load, precision="auto", kept=KeptTimes(None), report=lambda _: None)
+    assert warm.model.precision == "bfloat16"
+    assert asked == ["float32", "bfloat16"]
+
+
 def test_a_precision_that_was_asked_for_is_not_second_guessed() -> None:
     warm = _warm({"float32": 0.02, "bfloat16": 0.001}, "float32")
     assert warm.model.precision == "float32"
@@ -101,6 +117,43 @@ def test_a_kept_table_that_no_longer_holds_is_measured_anew(tmp_path: Path) -> N
     _warm({"float32": 0.05}, "float32", tmp_path)
     faster = _warm({"float32": 0.002}, "float32", tmp_path)
     assert faster.times.seconds(64, 64, 2) < 0.02
+
+
+class Compiled(TorchDenoiser):
+    """Notes the rows of each pass, and how many follow an image, as if it compiled for them."""
+
+    SECONDS = 0.005
+    is_compiled = True
+
+    def __init__(self) -> None:
+        self.met: list[tuple[int, int]] = []
+
+    def denoise(self, rows: Rows) -> torch.Tensor:
+        time.sleep(self.SECONDS)
+        self.met.append((len(rows.latents), sum(len(one.indices) for one in rows.controls)))
+        return rows.latents
+
+
+def test_what_is_compiled_is_met_at_every_start_though_its_times_are_kept(tmp_path: Path) -> None:
+    denoiser, size = Compiled(), gaussian_model().card.default_size
+    model = dataclasses.replace(
+        gaussian_model(), denoiser=denoiser, control_kinds=frozenset({"canny"})
+    )
+    times = StepTimes()
+    for num_rows in (1, 2, 8, 16):
+        times.record(*size, num_rows, Compiled.SECONDS)
+    kept = KeptTimes(tmp_path)
+    kept.keep(model, times)
+    told: list[str] = []
+    warm = measured(model, kept, report=told.append)
+    assert warm.times.knee(*size) == 16
+    wanted = {(rows, follow) for rows in (1, 2, 4, 8, 12, 16) for follow in (0, rows)}
+    assert wanted == set(denoiser.met)
+    assert told[1:3] == ["compiling 1 rows", "compiling 1 rows that follow canny"]
+
+
+def test_code_that_is_not_compiled_is_not_met_ahead() -> None:
+    assert list(compile_ahead(gaussian_model(), (64, 64), 16, lambda _: None)) == []
 
 
 def test_times_of_other_weights_are_not_taken(tmp_path: Path) -> None:

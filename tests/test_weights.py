@@ -19,7 +19,7 @@ from studio.errors import BadModel
 from studio.weights import Family, Kind, read_header, recognise
 from tests.original_layout import write_original, write_original_controlnet
 from tests.tiny_models import Family as FamilyName
-from tests.tiny_models import write_controlnet, write_lora, write_model
+from tests.tiny_models import write_controlnet, write_lora, write_model, write_preview
 
 FAMILIES: tuple[FamilyName, ...] = ("sdxl", "sd15")
 UNET = "model.diffusion_model."
@@ -55,6 +55,22 @@ def test_a_checkpoint_is_known_whatever_its_name(made: Path, family: FamilyName)
     found = recognise(made / f"{family}.dat")
     assert (found.kind, found.family, found.needs_conversion) == (Kind.MODEL, family, True)
     assert not found.is_v_prediction
+
+
+def test_a_preview_decoder_is_known_and_does_not_tell_its_family(tmp_path: Path) -> None:
+    found = recognise(write_preview(tmp_path))
+    assert (found.kind, found.family, found.needs_conversion) == (Kind.PREVIEW, None, False)
+
+
+def test_a_preview_decoder_of_another_kind_of_latents_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match=r"a preview decoder for another family .16 channels"):
+        recognise(write_preview(tmp_path, latent_channels=16))
+
+
+def test_a_preview_decoders_file_by_itself_is_refused(tmp_path: Path) -> None:
+    write_preview(tmp_path)
+    with pytest.raises(BadModel, match=r"add its folder, with config\.json"):
+        recognise(tmp_path / "diffusion_pytorch_model.safetensors")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,8 +1,9 @@
 """Makes tiny models in the layouts real ones come in: random weights, every part in its place.
 
 `write_sdxl` and `write_sd15` write a diffusers folder, `write_controlnet` one ControlNet's folder,
-`write_lora` an adapter file; each in a fraction of a second, the same bytes for the same seed. What
-they draw is noise: they prove that a layout is read and run right, not that pictures are good.
+`write_preview` a preview decoder's (TAESD), `write_lora` an adapter file; each in a fraction of a
+second, the same bytes for the same seed. What they draw is noise: they prove that a layout is read
+and run right, not that pictures are good.
 
 The SD 1.5 folder keeps the habits of its age: `text_model.` before the encoder's keys, the
 autoencoder's attention under its first names, a safety checker beside it.
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -181,6 +182,19 @@ def write_controlnet(folder: Path, family: Family, *, seed: int = 0) -> Path:
         return net
 
     _seeded(seed + 5, make).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_preview(folder: Path, *, latent_channels: int = 4, seed: int = 0) -> Path:
+    """A preview decoder in the layout of TAESD, for latents of either family."""
+    sizes: dict[str, Any] = {
+        f"{part}_block_out_channels": (8, 8, 8, 8) for part in ("encoder", "decoder")
+    } | {f"num_{part}_blocks": (1, 1, 1, 1) for part in ("encoder", "decoder")}
+
+    def make() -> AutoencoderTiny:
+        return AutoencoderTiny(latent_channels=latent_channels, **sizes)
+
+    _seeded(seed + 6, make).save_pretrained(folder, safe_serialization=True)
     return folder
 
 

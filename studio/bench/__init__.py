@@ -126,6 +126,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "ceiling of the device, and recommend.",
     )
     _add_sweep_options(sweep)
+    card = add(
+        "card",
+        "all that a card has to show: ceiling, the field's snippet, the engine, memory, telemetry",
+        "Measure the ceiling of the device, the engine at 1, 8 and 16 rows and under arrivals, its "
+        "recovery when memory runs out, its telemetry, and diffusers' pipeline plain and compiled.",
+    )
+    _add_card_options(card)
     for command in (overhead, start, serve, soak, queue, screening, shop, drawing, gallery, watch):
         command.add_argument("--model", metavar="DIR", help="model folder (the draft model)")
         command.add_argument("--precision", metavar="P", help="as for serve (auto)")
@@ -158,6 +165,20 @@ def _add_sweep_options(sweep: argparse.ArgumentParser) -> None:
         help="what runs the passes (torch)",
     )
     sweep.add_argument("--out", metavar="DIR", help="where to put CSV, JSON and curves")
+
+
+def _add_card_options(card: argparse.ArgumentParser) -> None:
+    card.add_argument("--model", metavar="DIR", help="model folder (the one that is served)")
+    card.add_argument("--device", metavar="D", help="as for serve")
+    card.add_argument("--precision", metavar="P", help="of all (bfloat16; float32 without a card)")
+    card.add_argument(
+        "--backend", choices=BACKENDS, help="the engine's (auto; torch without a card)"
+    )
+    card.add_argument("--steps", metavar="N", type=int, help="of a picture (20)")
+    card.add_argument("--quick", action="store_true", help="4 steps and few pictures")
+    card.add_argument("--compile", action="store_true", help="the engine's networks too")
+    card.add_argument("--cache-dir", metavar="DIR", help="where plans are kept (thrown away)")
+    card.add_argument("--seed", metavar="N", type=int, default=1, help="what is random (1)")
 
 
 def _add_serve_options(serve: argparse.ArgumentParser) -> None:

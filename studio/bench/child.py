@@ -38,7 +38,12 @@ MEMORY_INTERVAL_SECONDS = 0.1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Which system a child is. `max_batch` 0 makes it the engine, else a pipeline in batches."""
+    """Which system a child is. `max_batch` 0 makes it the engine, else a pipeline in batches.
+
+    `controlnets` are folders by kind, besides the engine's own; a pipeline with any follows the
+    first. Whatever digest a control image has, it is `outline(*outline_size)`. With a
+    `compile_backend` torch compiles the networks.
+    """
 
     name: str
     folder: Path
@@ -51,6 +56,25 @@ class Spec:
     backend: str = "torch"
     cache_dir: Path | None = None
     max_rows: int = 0
+    controlnets: dict[str, Path] = dataclasses.field(default_factory=dict)
+    outline_size: tuple[int, int] = (0, 0)
+    compile_backend: str = ""
+
+    def load_control(self, digest: str) -> Pixels:
+        """The control image of this name."""
+        return outline(*self.outline_size)
+
+
+def outline(height: int, width: int) -> Pixels:
+    """A rectangle and what stands in it, white on black: `[height, width, 3]`."""
+    import numpy as np
+
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    for inset in (8, 4):
+        top, left, line = height // inset, width // inset, max(1, height // 128)
+        image[top:-top, left:-left] = 255
+        image[top + line : -top - line, left + line : -left - line] = 0
+    return image
 
 
 class ResidentMemory:
@@ -128,7 +152,12 @@ class Server:
         self._pipeline: FieldPipeline | None = None
         if spec.max_batch:
             self._pipeline = FieldPipeline(
-                spec.folder, precision=spec.precision, device=spec.device
+                spec.folder,
+                precision=spec.precision,
+                device=spec.device,
+                controlnet=next(iter(spec.controlnets.values()), None),
+                load_control=spec.load_control,
+                compile_backend=spec.compile_backend,
             )
             self._system: EngineSystem | PipelineSystem = PipelineSystem(
                 self._pipeline,
@@ -179,6 +208,52 @@ class Server:
         assert self._engine is not None
         return self._engine.steps_after_cancel(request)
 
+    def arithmetic(
+        self, size: tuple[int, int], num_steps: int, kinds: Sequence[str | None]
+    ) -> dict[str, Any]:
+        """The name of the `card`, the `ceiling` of the device in the engine's precision, in
+        operations a second, and the `flops` of one picture by the kind of control image, `None`
+        being none.
+        """
+        from studio.engine import ceiling
+
+        model = self._model()
+        limit = ceiling.ceiling(model.device, model.precision)
+        known = [kind for kind in kinds if kind is None or kind in model.control_kinds]
+        flops = {kind: ceiling.picture_flops(model, size, num_steps, kind) for kind in known}
+        return {"card": ceiling.device_name(model.device), "ceiling": limit, "flops": flops}
+
+    def recover(
+        self, requests: Sequence[Request], num_callers: int, timeout: float
+    ) -> dict[str, Any]:
+        """What becomes of `requests` while memory is taken up to what one picture needs: the
+        `run`, `taken_bytes` and `num_out_of_memory`.
+        """
+        from studio.engine.ballast import Ballast, bytes_to_leave
+
+        assert self._engine is not None
+        model, first = self._model(), requests[0]
+        leave = bytes_to_leave(model, (first.height, first.width))
+        before = self._engine.num_out_of_memory()
+        ballast = Ballast(model.device)
+        try:
+            taken = ballast.fill(leave)
+            run = self.play_closed(requests, num_callers, timeout)
+        finally:
+            ballast.drop()
+        return {
+            "run": run,
+            "taken_bytes": taken,
+            "num_out_of_memory": self._engine.num_out_of_memory() - before,
+        }
+
+    def _model(self) -> Model:
+        """The engine's model, as torch runs it."""
+        assert self._engine is not None
+        model = self._engine.model
+        assert model is not None
+        return model
+
     def close(self) -> None:
         self._system.close()
 
@@ -189,13 +264,22 @@ def make_manager(spec: Spec, on_event: Callable[[Event], None]) -> Manager:
     def load(precision: str, report: Callable[[str], None]) -> Model:
         from studio.engine.model import load_model
 
-        return load_model(spec.folder, precision=precision, device=spec.device, report=report)
+        return load_model(
+            spec.folder,
+            precision=precision,
+            device=spec.device,
+            report=report,
+            controlnets=spec.controlnets,
+            is_compiled=bool(spec.compile_backend),
+        )
 
     return Manager(
         load,
         on_event=on_event,
         precision=spec.precision,
         max_rows=spec.max_rows,
+        load_control=spec.load_control,
+        controlnets=spec.controlnets,
         backend=spec.backend,
         folder=spec.folder,
         cache_dir=spec.cache_dir,

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from studio.bench.common import wait_until_at_rest
 from studio.bench.trace import Trace
@@ -23,6 +24,9 @@ from studio.events import (
 )
 from studio.request import Request
 from studio.terms import Terms
+
+if TYPE_CHECKING:
+    from studio.engine.model import Model
 
 
 class EngineSystem:
@@ -78,6 +82,16 @@ class EngineSystem:
 
     def device_bytes(self) -> int | None:
         return self._device_bytes()
+
+    @property
+    def model(self) -> Model | None:
+        """The model as torch runs it, once it is loaded."""
+        return self._manager.model
+
+    def num_out_of_memory(self) -> int:
+        """How often memory ran out in a pass so far."""
+        facts = self._manager.facts
+        return 0 if facts is None else facts.num_out_of_memory
 
     def abandon(self) -> None:
         for key in tuple(self._traces):

@@ -1,4 +1,5 @@
 """`FieldPipeline`: diffusers' own pipeline on a model folder, used as its documentation shows it.
+With a ControlNet and torch.compile, where those are asked for.
 
 What the field runs, for the bench to compare the engine with: nothing of ours is in its way except
 hooks that tell how long the networks ran.
@@ -13,12 +14,14 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoPipelineForText2Image
+from diffusers import AutoPipelineForText2Image, ControlNetModel
 from diffusers.utils import logging as diffusers_logging
+from PIL import Image
 from transformers.utils import logging as transformers_logging
 
 from studio.engine.decoder import VaeDecoder, load_preview
 from studio.engine.samplers import SAMPLERS
+from studio.engine.setup import no_control_images
 from studio.events import Pixels
 from studio.request import Request
 
@@ -27,18 +30,37 @@ OnStep = Callable[[int, Callable[[int], Pixels]], None]
 
 
 class FieldPipeline:
-    """A pipeline in `precision` with the sampler `sampler`; draws one batch at a time."""
+    """A pipeline in `precision` with the sampler `sampler`; draws one batch at a time.
+
+    With the folder of a `controlnet` all requests follow the image that `load_control` gives. With
+    a `compile_backend` torch compiles the networks when they are first met.
+    """
 
     def __init__(
-        self, folder: Path, *, precision: str, sampler: str = "euler", device: str = "cpu"
+        self,
+        folder: Path,
+        *,
+        precision: str,
+        sampler: str = "euler",
+        device: str = "cpu",
+        controlnet: Path | None = None,
+        load_control: Callable[[str], Pixels] = no_control_images,
+        compile_backend: str = "",
     ) -> None:
+        self._load_control = load_control
         diffusers_logging.set_verbosity_error()
         diffusers_logging.disable_progress_bar()
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        pipeline = AutoPipelineForText2Image.from_pretrained(
-            folder, dtype=getattr(torch, precision), use_safetensors=True, local_files_only=True
-        )
+        options: dict[str, Any] = {
+            "dtype": getattr(torch, precision),
+            "use_safetensors": True,
+            "local_files_only": True,
+        }
+        parts = {}
+        if controlnet is not None:
+            parts["controlnet"] = ControlNetModel.from_pretrained(controlnet, **options)
+        pipeline = AutoPipelineForText2Image.from_pretrained(folder, **options, **parts)
         pipeline.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(
             pipeline.scheduler.config
         )
@@ -47,9 +69,12 @@ class FieldPipeline:
         self._preview = load_preview(
             folder, pipeline.unet.config.in_channels, VaeDecoder(pipeline.vae), device
         )
+        if compile_backend:
+            _compile(pipeline, compile_backend, device)
         self._stopwatch = _Stopwatch(device)
-        encoders = [getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2")]
-        for module in (pipeline.unet, pipeline.vae.decoder, *encoders):
+        names = ("text_encoder", "text_encoder_2", "controlnet")
+        others = [getattr(pipeline, name, None) for name in names]
+        for module in (pipeline.unet, pipeline.vae.decoder, *others):
             if module is not None:
                 self._stopwatch.watch(module)
 
@@ -67,6 +92,15 @@ class FieldPipeline:
             options["callback_on_step_end"] = callback
         if first.crops_coords_top_left != (0, 0):  # of SDXL only
             options["crops_coords_top_left"] = first.crops_coords_top_left
+        if first.control is not None:
+            options["image"] = [
+                Image.fromarray(self._load_control(request.control.image_digest))
+                for request in requests
+                if request.control is not None
+            ]
+            options["controlnet_conditioning_scale"] = first.control.conditioning_scale
+            options["control_guidance_start"] = first.control.guidance_start
+            options["control_guidance_end"] = first.control.guidance_end
         output = self._pipeline(
             prompt=[request.prompt for request in requests],
             negative_prompt=[request.negative_prompt for request in requests],
@@ -85,6 +119,19 @@ class FieldPipeline:
     def model_seconds(self) -> float:
         """Seconds the networks ran so far: wall time, or device time on an accelerator."""
         return self._stopwatch.seconds()
+
+
+def _compile(pipeline: Any, backend: str, device: str) -> None:
+    """As diffusers' documentation of speed has it; CUDA graphs are for cards."""
+    options: dict[str, Any] = {"backend": backend}
+    if device.startswith("cuda") and backend == "inductor":
+        options["mode"] = "reduce-overhead"
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+    pipeline.unet = torch.compile(pipeline.unet, **options)
+    pipeline.vae.decoder = torch.compile(pipeline.vae.decoder, **options)
+    if getattr(pipeline, "controlnet", None) is not None:
+        pipeline.controlnet = torch.compile(pipeline.controlnet, **options)
 
 
 class _Stopwatch:

@@ -24,6 +24,12 @@ def bucket(num_rows: int, buckets: Sequence[int] = ROW_BUCKETS) -> int:
     return next((size for size in buckets if size >= num_rows), num_rows)
 
 
+def buckets_up_to(num_rows: int, buckets: Sequence[int] = ROW_BUCKETS) -> tuple[int, ...]:
+    """All that passes of 1 to `num_rows` rows are filled up to."""
+    most = bucket(num_rows, buckets)
+    return tuple(size for size in buckets if size <= most)
+
+
 def filled(rows: Rows, buckets: Sequence[int] = ROW_BUCKETS) -> Rows:
     """`rows` with the last repeated up to a bucket, and the rows of each control likewise.
 

@@ -75,9 +75,28 @@ def passing_rows(
 
 def row_flops(model: Model, size: tuple[int, int], kind: str | None = None) -> float:
     """Operations of one row of a pass, as torch runs `model`."""
-    with FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         model.denoiser.denoise(passing_rows(model, 1, size, kind))
     return float(counter.get_total_flops())
+
+
+def picture_flops(
+    model: Model, size: tuple[int, int], num_steps: int, kind: str | None = None
+) -> float:
+    """Operations of one guided picture as torch runs `model`: two rows a step, and the decoding."""
+    with counting() as counter:
+        model.decoder.decode(torch.zeros(model.latent_shape(*size), device=model.device))
+    return 2 * num_steps * row_flops(model, size, kind) + float(counter.get_total_flops())
+
+
+def counting() -> FlopCounterMode:
+    """Counts operations, those of INT8 products too, which torch itself leaves out."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten._int_mm: _product_flops})
+
+
+def _product_flops(left: torch.Size, right: torch.Size, *_: object, **__: object) -> int:
+    """Of a product of matrices of these shapes."""
+    return 2 * left[0] * left[1] * right[1]
 
 
 def pass_seconds(model: Model, rows: Rows, *, num_times: int = 3) -> float:
@@ -125,12 +144,17 @@ def peak_bytes(device: str) -> int | None:
 def _multiplication(device: str, precision: str, size: int) -> Callable[[], torch.Tensor]:
     if precision == "int8":
         left = torch.randint(-9, 9, (size, size), dtype=torch.int8, device=device)
-        return lambda: torch._int_mm(left, left)
+        return lambda: torch._int_mm(left, left.T)
     if precision == "fp8":
         eight = torch.randn((size, size), device=device).to(torch.float8_e4m3fn)
         one = torch.ones((), device=device)
         return lambda: torch._scaled_mm(
-            eight, eight.T, scale_a=one, scale_b=one, out_dtype=torch.bfloat16
+            eight,
+            eight.T,
+            scale_a=one,
+            scale_b=one,
+            out_dtype=torch.bfloat16,
+            use_fast_accum=True,
         )
     plain = torch.randn((size, size), device=device).to(getattr(torch, precision))
     return lambda: plain @ plain

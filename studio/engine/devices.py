@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from studio.engine.cgroups import memory_limits
-from studio.errors import BadConfig
+from studio.engine.device_choice import DeviceChoice
 from studio.readings import DeviceMemory
 
 
@@ -46,25 +46,28 @@ def cuda_state() -> dict[str, Any]:
 
 
 def chosen_device(name: str, backend: str = "auto") -> str:
-    """The torch device for a setting: "auto" is the first card torch can use, else the processor,
-    which OpenVINO always takes.
+    """The torch device for a setting, where nothing takes the place of a card that does not do.
 
     Raises:
         BadConfig: a card is asked for, and torch can use none, or not that one.
     """
+    return DeviceChoice(name, backend).device
+
+
+def make_current(device: str) -> None:
+    """Have what this thread asks of a card without saying of which, asked of `device`."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(device)
+
+
+def half_precision() -> str:
+    """The half precision that this machine's card computes in, if it has one."""
     import torch
 
-    if name == "cpu" or (name == "auto" and backend == "openvino"):
-        return "cpu"
-    num_cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return "cuda" if num_cards else "cpu"
-    if int(name.partition(":")[2] or 0) >= num_cards:
-        raise BadConfig(
-            f"torch can use {num_cards or 'no'} NVIDIA cards here, so --device {name} is none of "
-            "them: choose cpu or auto, and see `studio doctor` for what is amiss."
-        )
-    return name
+    is_old = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False)
+    return "float16" if is_old else "bfloat16"
 
 
 def memory_limit() -> int | None:

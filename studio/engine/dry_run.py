@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.live_bytes import FusedAttention, LiveBytes
@@ -78,6 +78,18 @@ def decode_bytes(model: Model, height: int, width: int) -> int:
         return WITHOUT_NETWORKS * 3 * height * width * FLOAT_BYTES
     return _remembered.get(
         (*_identity(model), height, width, "decode"), lambda: _count_decode(vae, shape)
+    )
+
+
+def preview_bytes(model: Model, height: int, width: int) -> int:
+    """The most bytes alive while one preview is decoded by a network; 0 where none does."""
+    shape = (1, *model.latent_shape(height, width))
+    tiny = _find(model, AutoencoderTiny)
+    if tiny is None:
+        return 0
+    channels = tuple(tiny.config.decoder_block_out_channels)
+    return _remembered.get(
+        (*_identity(model), height, width, "preview", channels), lambda: _count_decode(tiny, shape)
     )
 
 

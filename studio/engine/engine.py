@@ -45,6 +45,9 @@ from studio.terms import Terms
 PREVIEW_INTERVAL_SECONDS = 0.25
 """A job shows at most four previews a second, however many pictures it has in flight."""
 
+PREVIEW_SHARE = 0.01
+"""Of the time: what previews that take any may take, those of all jobs together."""
+
 PACE_GAIN, MAX_PACE = 0.05, 10.0
 """How quickly the pace follows the last passes, and the most one pass may say."""
 
@@ -72,7 +75,8 @@ class Engine:
     a pass are their knee unless `max_rows` is given.
     `emit` is called in the order things happen, `Started` before a job's first forward pass; it may
     raise `Conflict` on `Started` to say that the job is no longer wanted, or answer with a future
-    that does: until that is done the job stands aside, and the others go on.
+    that does: until that is done the job stands aside, and the others go on. `on_narrowed` is told
+    of a model that cannot draw a (height, width) after all, as it is from then on.
 
     `pace` is how long passes take lately beside `times`. `at_work` are the jobs in the model's
     hands: should the thread die, they are the suspects. Of the passes so far `num_rows` were run
@@ -87,6 +91,7 @@ class Engine:
         max_rows: int = 0,
         times: StepTimes | None = None,
         load_control: Callable[[str], Pixels] = no_control_images,
+        on_narrowed: Callable[[Model, tuple[int, int]], None] = lambda model, size: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = StageClock()
@@ -96,6 +101,7 @@ class Engine:
         self.at_work: frozenset[str] = frozenset()
         self.pace = 1.0
         self._emit = emit
+        self._on_narrowed = on_narrowed
         self._now = now
         self._models = LoadedModels(max_rows)
         self._limits = RowLimits(self._models.max_rows)
@@ -147,12 +153,7 @@ class Engine:
         Pictures that are begun stay with the backend that began them.
         """
         self._models.add(model, times)
-        for flight in self._flights.values():
-            for sample in flight.samples:
-                if not sample.is_begun and sample.request.model == model.card.name:
-                    self._scheduler.remove(sample)
-                    sample.backend = self._models.backend_for(sample.request)
-                    self._scheduler.add(sample)
+        self._choose_backends(model.card.name)
 
     def submit(
         self,
@@ -286,6 +287,15 @@ class Engine:
                 return batch
             self._settle_starts(is_waiting=True)
 
+    def _choose_backends(self, model: str) -> None:
+        """Give what is not begun of the model of this name to the backend that is preferred now."""
+        for flight in self._flights.values():
+            for sample in flight.samples:
+                if not sample.is_begun and sample.request.model == model:
+                    self._scheduler.remove(sample)
+                    sample.backend = self._models.backend_for(sample.request)
+                    self._scheduler.add(sample)
+
     def _begin(self, sample: Sample) -> bool:
         """Whether the sample is ready for a step, beginning it where it is new."""
         if sample.is_begun:
@@ -296,6 +306,10 @@ class Engine:
         if not flight.is_started and not self._start(flight):
             return False
         try:
+            if (narrowed := self._models.narrow(sample.bucket)) is not None:
+                self._on_narrowed(narrowed, (sample.bucket.height, sample.bucket.width))
+                self._choose_backends(narrowed.card.name)
+                return False
             sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
         except Exception as error:
             self._fail(sample, error)
@@ -362,10 +376,12 @@ class Engine:
     def _due_for_preview(self, batch: StepBatch) -> dict[str, Sample]:
         """By job, the sample that shows a preview after this step: the one longest without."""
         now, due = self._now(), dict[str, Sample]()
+        each = self._models.of(batch.bucket).preview_seconds
+        interval = max(PREVIEW_INTERVAL_SECONDS, len(self._flights) * each / PREVIEW_SHARE)
         for sample in batch.samples:
             flight = self._flights[sample.job_id]
             shown = flight.previewed_at
-            if shown is not None and now - shown < PREVIEW_INTERVAL_SECONDS:
+            if shown is not None and now - shown < interval:
                 continue
             other = due.get(sample.job_id)
             if other is None or (sample.previewed_at or 0.0) < (other.previewed_at or 0.0):

@@ -64,14 +64,16 @@ class EngineThread:
         self._unmeasured: Iterator[None] | None = None
         self._kept: KeptTimes
         self._deaths = Deaths()
+        self._notes: list[str] = []
 
     @property
     def health(self) -> Health:
         planner = self.planner  # which the thread may put away meanwhile
+        health = dataclasses.replace(self._health, note=" ".join(self._notes))
         if planner is None or not planner.message:
-            return self._health
+            return health
         no_plan = planner.message if planner.is_given_up else ""
-        return dataclasses.replace(self._health, plan=planner.message, no_plan=no_plan)
+        return dataclasses.replace(health, plan=planner.message, no_plan=no_plan)
 
     def start(self) -> None:
         """Begin loading. Returns at once."""
@@ -139,7 +141,10 @@ class EngineThread:
 
     def _live(self, engine: Engine) -> None:
         """Serve; if that kills the thread, leave a successor with what is still to be done."""
+        from studio.engine.devices import make_current
+
         try:
+            make_current(self.serving[0].model.device)
             self._serve(engine)
         except BaseException:
             if self._is_closing.is_set():
@@ -215,10 +220,25 @@ class EngineThread:
             max_rows=self._setup.max_rows,
             times=first.times,
             load_control=self._setup.load_control,
+            on_narrowed=self._narrow,
         )
         for warm in others:
             engine.adopt(warm.model, warm.times)
         return engine
+
+    def _narrow(self, model: Model, size: tuple[int, int]) -> None:
+        """A backend cannot draw a size after all: say so, and serve without it."""
+        key = (model.card.name, model.backend)
+        self.serving = [
+            dataclasses.replace(warm, model=model)
+            if (warm.model.card.name, warm.model.backend) == key
+            else warm
+            for warm in self.serving
+        ]
+        self._note(
+            f"Pictures of {size[0]} × {size[1]} cannot be drawn by {model.backend} here: another "
+            "backend draws them instead."
+        )
 
     def _emit(self, event: Event) -> Future[None] | None:
         if isinstance(event, Finished | Failed | Cancelled):
@@ -276,7 +296,10 @@ class EngineThread:
         def report(part: str) -> None:
             self._report(State.WARMING, part)
 
-        warm = warm_up(load, precision=self._setup.precision, kept=self._kept, report=report)
+        def warm_up_here() -> WarmModel:
+            return warm_up(load, precision=self._setup.precision, kept=self._kept, report=report)
+
+        warm = self._where_it_does(warm_up_here)
         self.planner = self._new_planner(warm.model)
         if self._setup.backend not in PLANS:
             return [warm]
@@ -289,6 +312,35 @@ class EngineThread:
         self.planner.take()
         self.planner = None
         return [warm, plan]
+
+    def _where_it_does(self, warm_up: Callable[[], WarmModel]) -> WarmModel:
+        """What `warm_up` makes on the device that was chosen, or on another if that is to be left.
+
+        Raises:
+            NotReady: the device has not enough memory, and there is no other.
+        """
+        from studio.engine.memory import is_out_of_memory, release_all
+        from studio.engine.warmup import NO_MEMORY
+
+        choice = self._setup.device
+        while True:
+            try:
+                warm = warm_up()
+                break
+            except Exception as error:
+                if choice is None or not choice.leave(error):
+                    if is_out_of_memory(error):
+                        raise NotReady(NO_MEMORY) from error
+                    raise
+            release_all()  # only here is the error gone, and the tensors its traceback held
+        if choice is not None and choice.note:
+            self._note(choice.note)
+        return warm
+
+    def _note(self, sentence: str) -> None:
+        """Say in the log and in the health what is not served as was to be expected."""
+        log.warning("%s", sentence)
+        self._notes = [*self._notes, sentence]
 
     def _new_planner(self, model: Model) -> Planner | None:
         folder, cache_dir = self._setup.folder, self._setup.cache_dir

@@ -20,9 +20,9 @@ class Health:
     """`message` is what it is doing while it warms, and why it failed when it has.
 
     `plan` is what is known of a faster backend that is being prepared, `no_plan` why there is none
-    and will be none. `step_seconds` is one guided
-    step of one picture of default size, `max_rows` the rows of a pass there. `num_restarts` counts
-    the deaths of the engine's thread.
+    and will be none; `note` what is served otherwise than was to be expected, and why.
+    `step_seconds` is one guided step of one picture of default size, `max_rows` the rows of a pass
+    there. `num_restarts` counts the deaths of the engine's thread.
     """
 
     state: State
@@ -35,6 +35,7 @@ class Health:
     step_seconds: float = 0.0
     plan: str = ""
     no_plan: str = ""
+    note: str = ""
     num_restarts: int = 0
 
     @property

@@ -83,6 +83,18 @@ def check_controlnet(folder: Path) -> None:
     weight_files(folder)
 
 
+def check_preview(folder: Path) -> None:
+    """Look the folder of a preview decoder over.
+
+    Raises:
+        BadModel: it is something else, or its weights are not safetensors.
+    """
+    found = read_json(folder / "config.json").get("_class_name")
+    if found != "AutoencoderTiny":
+        raise BadModel(f"{folder} holds {found or 'no model'}, not an AutoencoderTiny.")
+    weight_files(folder)
+
+
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors of one component: one file, or the shards an index names.
 

@@ -6,11 +6,17 @@ request is preferred for it.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+
+from studio.engine.memory import release
 from studio.engine.model import Model
 from studio.engine.sample import Bucket
 from studio.engine.step_times import StepTimes
 from studio.errors import GenerationFailed
 from studio.request import Request
+
+log = logging.getLogger(__name__)
 
 
 class LoadedModels:
@@ -19,11 +25,13 @@ class LoadedModels:
     def __init__(self, max_rows: int = 0) -> None:
         self._max_rows = max_rows
         self._models: dict[tuple[str, str], tuple[Model, StepTimes]] = {}
+        self._prepared: set[tuple[str, str, int, int]] = set()
 
     def add(self, model: Model, times: StepTimes | None = None) -> None:
         """Prefer `model` from now on, where it can draw what is asked."""
         key = (model.card.name, model.backend)
         self._models.pop(key, None)
+        self._prepared = {place for place in self._prepared if place[:2] != key}
         self._models[key] = (model, times or StepTimes())
 
     def backend_for(self, request: Request) -> str:
@@ -43,6 +51,31 @@ class LoadedModels:
             return self._models[bucket.model, bucket.backend][0]
         except KeyError:
             raise GenerationFailed(f"The model {bucket.model} is not loaded here.") from None
+
+    def narrow(self, bucket: Bucket) -> Model | None:
+        """See that the model of a lane has what it needs for pictures of that size.
+
+        Where it cannot have it, the model as it is from now on: without that size, so that
+        `backend_for` names another. What is missing is logged.
+
+        Raises:
+            GenerationFailed: see `of`.
+        """
+        model, size = self.of(bucket), (bucket.height, bucket.width)
+        place = (bucket.model, bucket.backend, *size)
+        if model.prepare is None or model.plan_sizes is None or place in self._prepared:
+            return None
+        try:
+            model.prepare(size)
+        except Exception:  # whatever a backend throws
+            log.warning("%s has no %d × %d", bucket.backend, *size, exc_info=True)
+        else:
+            self._prepared.add(place)
+            return None
+        release(model.device)  # only here is the error gone, and what its traceback held
+        smaller = dataclasses.replace(model, plan_sizes=model.plan_sizes - {size})
+        self._models[bucket.model, bucket.backend] = (smaller, self._times(bucket))
+        return smaller
 
     def seconds(self, bucket: Bucket, num_rows: int) -> float:
         """Estimated seconds of one pass of `num_rows` rows."""

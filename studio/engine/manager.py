@@ -34,7 +34,9 @@ from studio.request import Request
 from studio.terms import Terms
 
 if TYPE_CHECKING:
+    from studio.engine.device_choice import DeviceChoice
     from studio.engine.engine import Engine
+    from studio.engine.model import Model
 
 __all__ = ["BACKENDS", "EngineFacts", "Health", "LoadModel", "Manager", "State"]
 
@@ -62,6 +64,7 @@ class Manager:
         folder: Path | None = None,
         cache_dir: Path | None = None,
         controlnets: Mapping[str, Path] = NO_PATHS,
+        device: DeviceChoice | None = None,
     ) -> None:
         self._thread = EngineThread(
             Setup(
@@ -75,6 +78,7 @@ class Manager:
                 folder=folder,
                 cache_dir=cache_dir,
                 controlnets=controlnets,
+                device=device,
             )
         )
         self._on_event = on_event
@@ -88,6 +92,12 @@ class Manager:
     def engine(self) -> Engine | None:
         """The engine once it is warm, for reading its counters."""
         return self._thread.engine
+
+    @property
+    def model(self) -> Model | None:
+        """The first model as it was loaded, whatever plan serves it; `None` until it is warm."""
+        serving = self._thread.serving
+        return serving[0].model if serving else None
 
     @property
     def facts(self) -> EngineFacts | None:

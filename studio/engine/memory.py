@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from studio.engine.cgroups import memory_limits
-from studio.engine.dry_run import decode_bytes, pass_bytes, weights_bytes
+from studio.engine.dry_run import decode_bytes, pass_bytes, preview_bytes, weights_bytes
 from studio.engine.model import Model
 from studio.errors import BadInput
 from studio.request import Request
@@ -41,11 +41,12 @@ class MemoryEstimate:
     denoise_bytes: int
     decode_bytes: int
     state_bytes: int
+    preview_bytes: int = 0
 
     @property
     def working_bytes(self) -> int:
-        """Besides the weights; a pass and a decoding take turns."""
-        return self.state_bytes + max(self.denoise_bytes, self.decode_bytes)
+        """Besides the weights; a pass, a preview and a decoding take turns."""
+        return self.state_bytes + max(self.denoise_bytes, self.preview_bytes, self.decode_bytes)
 
 
 def estimate(
@@ -66,6 +67,7 @@ def estimate(
         weights_bytes=weights_bytes(model),
         denoise_bytes=denoise_bytes,
         decode_bytes=decode_bytes(model, height, width),
+        preview_bytes=preview_bytes(model, height, width),
         state_bytes=num_rows * _state_bytes(model, height, width)
         + num_control_rows * 3 * height * width * FLOAT_BYTES,
     )
@@ -135,7 +137,9 @@ def total_memory(device: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on whatever device."""
+    """Whether `error`, or what it came from, says that memory ran out, on whatever device."""
+    if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+        return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # The processor's allocator has no class of its own for it.
@@ -150,6 +154,12 @@ def release(device: str) -> None:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
+
+
+def release_all() -> None:
+    """The same on whatever devices there are."""
+    is_used = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    release("cuda" if is_used else "cpu")
 
 
 def _state_bytes(model: Model, height: int, width: int) -> int:

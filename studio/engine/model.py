@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,9 @@ from studio.engine.networks import (
     load_part,
     told_by_folder,
 )
+from studio.engine.quantized import multiply_bytes
 from studio.engine.text import CachedEncoder, ClipAlone, ClipPair, Encoder
+from studio.engine.tiny_preview import TinyPreview, load_tiny
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.model_card import SD15, SDXL, ModelCard
 from studio.request import Request
@@ -41,9 +43,12 @@ NONE: Mapping[str, Path] = MappingProxyType({})
 class Model:
     """A loaded model. `digest` names its weights; `backend` and `precision` how they are run.
 
-    `modules` are its networks (UNet, autoencoder, ControlNets), which a change of precision casts;
-    `text_modules` the text encoders, which stay float32. `plan_sizes` are the (height, width) a
-    compiled backend was made for, `most_rows` the rows of one pass; `None` is any.
+    `modules` are its networks (UNet, autoencoder, ControlNets, what decodes previews), which a
+    change of precision casts; `text_modules` the text encoders, which stay float32.
+    `preview_seconds` is what a preview was measured to take, 0 where that is next to nothing.
+    `plan_sizes` are the (height, width) a compiled backend was made for, `most_rows` the rows of
+    one pass; `None` is any. `prepare` reads what a compiled backend needs for a (height, width),
+    and raises where that does not fit; `holds` is what must last as long as the model.
     """
 
     card: ModelCard
@@ -56,6 +61,7 @@ class Model:
     denoiser: Denoiser
     decoder: Decoder
     preview: Decoder
+    preview_seconds: float = 0.0
     sampler_config: Mapping[str, Any]
     num_channels: int
     vae_scale_factor: int
@@ -67,6 +73,8 @@ class Model:
     plan_sizes: frozenset[tuple[int, int]] | None = None
     takes_loras: bool = True
     most_rows: int | None = None
+    prepare: Callable[[tuple[int, int]], None] | None = None
+    holds: object = None
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
@@ -93,12 +101,14 @@ def load_model(
     report: Report = lambda _: None,
     controlnets: Mapping[str, Path] = NONE,
     loras: Mapping[str, Path] = NONE,
+    preview: Path | None = None,
     is_compiled: bool = False,
 ) -> Model:
     """Load the model in `folder` with its networks in `precision`, a torch dtype's name.
 
     `controlnets` are folders by the kind of image they follow, besides the one in `folder`;
-    `loras` are files by name, read when first used. `is_compiled` has torch compile the networks
+    `loras` are files by name, read when first used. `preview` is the folder of a small autoencoder
+    that decodes previews, instead of the linear map. `is_compiled` has torch compile the networks
     for a few numbers of rows, each when it is first met. `report` is told in a few words what is
     being loaded and how far that is.
 
@@ -123,14 +133,21 @@ def load_model(
         adapters = Adapters(unet, encoders, loras)
         encoder = _encoder(folder, card.family, encoders, adapters)
     denoiser = TorchDenoiser(unet, nets, adapters)
+    for network in (unet, *nets.values()):
+        multiply_bytes(network, device, network.dtype)
     if is_compiled:
         denoiser.compile()
+    tiny = None
+    if preview is not None:
+        tiny = load_tiny(preview, precision=precision, device=device, report=report)
     decoder: Decoder = VaeDecoder(vae)
     if device.startswith("cuda"):
-        for network in (unet, vae, *nets.values()):  # as the card's convolutions want it
+        # As the card's convolutions want it.
+        for network in (unet, vae, *nets.values(), *([tiny] if tiny else [])):
             network.to(memory_format=torch.channels_last)
         decoder = BesideDecoder(VaeDecoder(vae), device)
     num_channels: int = unet.config.in_channels
+    plain = load_preview(folder, num_channels, decoder, device)
     return Model(
         card=card,
         digest=digest,
@@ -141,11 +158,11 @@ def load_model(
         encoder=CachedEncoder(encoder),
         denoiser=denoiser,
         decoder=decoder,
-        preview=load_preview(folder, num_channels, decoder, device),
+        preview=TinyPreview(tiny, plain) if tiny else plain,
         sampler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         num_channels=num_channels,
         vae_scale_factor=networks.vae_scale_factor,
-        modules=(unet, vae, *nets.values()),
+        modules=(unet, vae, *nets.values(), *([tiny] if tiny else [])),
         text_modules=encoders,
         control_kinds=frozenset(nets),
         lora_names=adapters.names,

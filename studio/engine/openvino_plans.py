@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.engine import plan_process
-from studio.engine.plans import NONE, Entry, Plan, PlanCache, PlanRejected, Size
+from studio.engine.plans import NONE, Entry, Plan, PlanCache, PlanRejected, Size, hold
 
 if TYPE_CHECKING:
     from studio.engine.model import Model
@@ -95,6 +95,7 @@ def build_openvino(
             f"The ControlNets for {', '.join(sorted(missing_kinds))} were not read again for the "
             "plan: PyTorch goes on."
         )
+    held = hold(folder for entry in entries.values() for folder in (entry.folder, entry.graphs))
     report("compiling")
     folders = {model.latent_shape(*size)[1:]: entry.graphs for size, entry in entries.items()}
     options: dict[str, Any] = {"precision": plan.precision, "num_threads": num_threads()}
@@ -119,4 +120,5 @@ def build_openvino(
         modules=(),
         plan_sizes=frozenset(sizes),
         takes_loras=False,
+        holds=held,
     )

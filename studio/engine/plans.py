@@ -15,11 +15,12 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from studio.engine.plan_use import InUse, remove_unused
 from studio.errors import StudioError
 
 FORMAT = 2
@@ -196,8 +197,8 @@ class PlanCache:
     def prune(self, keep: Sequence[Plan], max_bytes: int | None = None) -> list[Path]:
         """Remove the oldest entries that are none of `keep` until the rest fits; those removed.
 
-        And what a trial left behind whose studio was killed. `max_bytes` is `MAX_CACHE_BYTES`
-        unless given.
+        And what a trial left behind whose studio was killed; but nothing that a studio serves from.
+        `max_bytes` is `MAX_CACHE_BYTES` unless given.
         """
         for left in self.folder.glob(f"{SCRATCH}*"):
             if time.time() - left.stat().st_mtime > MAX_TRIAL_SECONDS:
@@ -212,8 +213,7 @@ class PlanCache:
         total = sum(num_bytes for _, num_bytes, _ in ages)
         removed = []
         for _, num_bytes, folder in sorted(ages):
-            if total > limit and folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+            if total > limit and folder.name not in kept and remove_unused(folder):
                 total -= num_bytes
                 removed.append(folder)
         return removed
@@ -231,6 +231,20 @@ class PlanCache:
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return Entry(plan, folder, facts, self.graphs(plan))
+
+
+def hold(folders: Iterable[Path]) -> InUse:
+    """Keep folders that plans are served from; see `InUse`.
+
+    Raises:
+        PlanRejected: one was thrown away in this very moment.
+    """
+    try:
+        return InUse(folders)
+    except FileNotFoundError as error:
+        raise PlanRejected(
+            "A plan was removed while it was being read: PyTorch goes on until the next start."
+        ) from error
 
 
 def _key(facts: Mapping[str, Any]) -> str:

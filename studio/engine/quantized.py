@@ -4,8 +4,9 @@ A layer computes `Q(s·x) · Q(W)ᵀ + b`, where Q rounds to int8 or float8 (E4M
 for each output of the weight, one for the whole input, and for INT8 a factor `s` for each input
 channel, which moves what is hard to round from inputs to weights (SmoothQuant, Xiao et al. 2022,
 eq. 3; the weights are divided by it beforehand). torch computes with the rounded values in its own
-precision; an exported graph says QuantizeLinear and DequantizeLinear, from which runtimes take real
-one-byte arithmetic.
+precision, but for linear layers on a card whose matrix units multiply such bytes (`one_byte`); an
+exported graph says QuantizeLinear and DequantizeLinear, from which runtimes take real one-byte
+arithmetic.
 
 In a model folder `unet/quantization.json` says which layers these are.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from studio.engine.one_byte import Product, product_for
 from studio.errors import BadModel
 
 FILE = "quantization.json"
@@ -90,9 +92,7 @@ class _Quantized(torch.nn.Module):
         return weight.to(dtype) * scale.view(-1, *[1] * (weight.ndim - 1))
 
     def _rounded_input(self, x: torch.Tensor, channel_dim: int) -> torch.Tensor:
-        smoothing = self.get_buffer("smoothing").to(x.dtype)
-        if self.form == "int8" and channel_dim == -1:
-            x = x * smoothing
+        x = self._smoothed(x, channel_dim)
         scale = self.get_buffer("input_scale").to(x.dtype)
         if torch.onnx.is_in_onnx_export():
             zero = self.get_buffer("zero")
@@ -105,16 +105,34 @@ class _Quantized(torch.nn.Module):
             )
         return _rounded(x.float() / scale.float(), self.form).to(x.dtype) * scale
 
+    def _smoothed(self, x: torch.Tensor, channel_dim: int) -> torch.Tensor:
+        if self.form != "int8" or channel_dim != -1:
+            return x
+        return x * self.get_buffer("smoothing").to(x.dtype)
+
 
 class QuantizedLinear(_Quantized):
-    """In place of `torch.nn.Linear`."""
+    """In place of `torch.nn.Linear`. With a `product` it multiplies bytes."""
 
     def __init__(self, form: str, in_features: int, out_features: int, *, has_bias: bool) -> None:
         shape = torch.Size((out_features, in_features))
         super().__init__(form, shape, in_features, has_bias=has_bias)
         self.in_features, self.out_features = in_features, out_features
+        self.product: Product | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.product is not None and not torch.onnx.is_in_onnx_export():
+            scale = self.get_buffer("input_scale")
+            values = self._smoothed(x, -1).reshape(-1, self.in_features)
+            output = self.product(
+                _rounded(values.float() / scale, self.form),
+                self.get_buffer("weight"),
+                scale,
+                self.get_buffer("weight_scale"),
+                self.bias,
+                x.dtype,
+            )
+            return output.view(*x.shape[:-1], self.out_features)
         weight = self._whole_weight(x.dtype)
         return torch.nn.functional.linear(self._rounded_input(x, -1), weight, self.bias)
 
@@ -180,6 +198,18 @@ def make_quantized(module: torch.nn.Module, quantization: Mapping[str, Any]) -> 
         if not isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
             raise BadModel(f"{FILE} names {name}, which the network has not: quantize it again.")
         replace(module, name, quantized_like(quantization["form"], layer))
+
+
+def multiply_bytes(module: torch.nn.Module, device: str, dtype: torch.dtype) -> None:
+    """Have the quantized linear layers of `module` multiply bytes, where `device` does.
+
+    `dtype` is that of what goes in and comes out.
+    """
+    form = is_quantized(module)
+    product = product_for(form, device, dtype) if form else None
+    for layer in module.modules():
+        if isinstance(layer, QuantizedLinear):
+            layer.product = product
 
 
 def is_quantized(module: torch.nn.Module) -> str:

@@ -13,6 +13,7 @@ from studio.errors import GenerationFailed
 from studio.events import Event, Pixels
 
 if TYPE_CHECKING:
+    from studio.engine.device_choice import DeviceChoice
     from studio.engine.model import Model
 
 LoadModel = Callable[[str, Callable[[str], None]], "Model"]
@@ -40,7 +41,8 @@ class Setup:
     `precision` "auto" and `max_rows` 0 are settled by measuring. `backend` "auto" serves with torch
     at once and prepares a faster plan from the model's `folder` beside it, where there is one;
     "openvino" and "tensorrt" wait for the plan. `controlnets` are those loaded besides the folder's
-    own, by kind. Measurements and plans are kept in `cache_dir`.
+    own, by kind. Measurements and plans are kept in `cache_dir`. `device` is where `load` loads to,
+    and may be left for another if it does not do.
     """
 
     load: LoadModel
@@ -53,3 +55,4 @@ class Setup:
     folder: Path | None = None
     cache_dir: Path | None = None
     controlnets: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    device: DeviceChoice | None = None

@@ -7,7 +7,6 @@ UNet serves both, and its weights are on the card once.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -59,8 +58,19 @@ class TensorRtDenoiser:
         self._parameters = dict(parameters or {})
 
     def load(self, size: tuple[int, int]) -> None:
-        """Read the plans for latents of `size` now, and not when they are first needed."""
-        self._programs[size].load()
+        """Read the plans for latents of `size` now, and not when they are first needed; all of
+        them or, where one fails, none.
+        """
+        programs = self._programs[size]
+        try:
+            programs.load()
+        except BaseException:
+            programs.forget()
+            raise
+
+    def forget(self, size: tuple[int, int]) -> None:
+        """Give back what is held of the plans for latents of `size`."""
+        self._programs[size].forget()
 
     def can_refit(self, size: tuple[int, int]) -> bool:
         """Whether it draws with LoRAs at this size."""
@@ -119,10 +129,12 @@ class TensorRtDecoder:
     def __init__(
         self, folders: Mapping[tuple[int, int], Path], *, card: Card, arena: Arena
     ) -> None:
-        self._programs = {
-            size: functools.cache(functools.partial(Program, folder / DECODER, card, arena))
-            for size, folder in folders.items()
-        }
+        self._folders, self._card, self._arena = dict(folders), card, arena
+        self._programs: dict[tuple[int, int], Program] = {}
+
+    def load(self, size: tuple[int, int]) -> None:
+        """Read the plan for latents of `size` now, and not when it is first needed."""
+        self._program(size).prepare()
 
     @torch.inference_mode()
     def image(self, latents: torch.Tensor) -> torch.Tensor:
@@ -132,14 +144,20 @@ class TensorRtDecoder:
             GenerationFailed: there is no plan for this size.
         """
         size = (latents.shape[1], latents.shape[2])
-        if size not in self._programs:
-            raise GenerationFailed(no_size(size, self._programs))
-        program = self._programs[size]()
+        program = self._program(size)
         program.write({"latents": latents[None]})
         return program.run(1)["image"][0].float().clone()
 
     def decode(self, latents: torch.Tensor) -> Pixels:
         return to_bytes(self.image(latents))
+
+    def _program(self, size: tuple[int, int]) -> Program:
+        if size not in self._folders:
+            raise GenerationFailed(no_size(size, self._folders))
+        if size not in self._programs:
+            folder = self._folders[size]
+            self._programs[size] = Program(folder / DECODER, self._card, self._arena)
+        return self._programs[size]
 
 
 class _Programs:
@@ -162,9 +180,13 @@ class _Programs:
         return self._program(controlnet_file(kind))
 
     def load(self) -> None:
-        assert self.unet.inputs
+        self.unet.prepare()
         for path in sorted(self._folder.glob(controlnet_file("*"))):
-            self._program(path.name)
+            self._program(path.name).prepare()
+
+    def forget(self) -> None:
+        self._read.clear()
+        self._num_dirty, self.loras = 0, ()
 
     def write_residuals(self, rows: Rows) -> None:
         """What the ControlNets say of these rows into the UNet's inputs, zero for the others."""

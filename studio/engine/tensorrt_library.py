@@ -100,6 +100,24 @@ def card_capability(device: str = "cuda") -> str:
     return f"{major}.{minor}"
 
 
+def card_with(capability: str) -> int | None:
+    """The first card of this machine of a compute capability; `None` where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    cards = range(torch.cuda.device_count())
+    return next((one for one in cards if card_capability(f"cuda:{one}") == capability), None)
+
+
+def use_card_of(target: Target) -> None:
+    """Have this process build on the card that `target` is for, if that is here."""
+    import torch
+
+    if target.is_here:
+        torch.cuda.set_device(card_with(target.capability))
+
+
 def target_here(device: str = "cuda") -> Target:
     """The card of this machine.
 

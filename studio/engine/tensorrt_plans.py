@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.engine import plan_process, tensorrt_library
-from studio.engine.plans import NONE, Entry, Plan, PlanCache, PlanRejected, Profile, Size
+from studio.engine.plans import NONE, Entry, Plan, PlanCache, PlanRejected, Profile, Size, hold
 from studio.engine.tensorrt_builder import PROFILES
 from studio.engine.tensorrt_library import Target
 
@@ -152,6 +152,7 @@ def build_tensorrt(
     entries = build_all(
         plans, sources, cache, makes_room=True, report=report, is_cancelled=is_cancelled
     )
+    held = hold([entry.folder for entry in entries])
     report("loading the plan")
     folders = {
         model.latent_shape(*size)[1:]: entry.folder
@@ -184,6 +185,16 @@ def build_tensorrt(
         raise PlanRejected(complaint)
     if is_cancelled():
         raise PlanRejected("The studio is closing.")
+
+    def prepare(size: Size) -> None:
+        latent = model.latent_shape(*size)[1:]
+        denoiser.load(latent)
+        try:
+            decoder.load(latent)
+        except BaseException:
+            denoiser.forget(latent)
+            raise
+
     return dataclasses.replace(
         model,
         backend=BACKEND,
@@ -194,6 +205,8 @@ def build_tensorrt(
         plan_sizes=frozenset(sizes),
         takes_loras=denoiser.can_refit(first),
         most_rows=max(high for _, _, high in plans[0].profiles),
+        prepare=prepare,
+        holds=held,
     )
 
 
@@ -247,6 +260,7 @@ def _compile(
     from studio.engine import tensorrt_builder
 
     target = _target(plan)
+    tensorrt_library.use_card_of(target)
     timing = work.cache.folder / f"timing-{plan.library}-{plan.processor}.cache".replace(" ", "-")
     for path in sorted(graphs.glob("*.onnx")):
         started = time.monotonic()
@@ -266,7 +280,7 @@ def _target(plan: Plan) -> Target:
     flavour, _, version = plan.library.partition(" ")
     digits = plan.processor.removeprefix("sm")
     capability = f"{digits[:-1]}.{digits[-1]}"
-    is_here = capability == tensorrt_library.card_capability()
+    is_here = tensorrt_library.card_with(capability) is not None
     return Target(flavour, version, capability, plan.driver, is_here)
 
 

@@ -8,6 +8,7 @@ for the card: copies and passes are put on the stream in the order they are aske
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,24 +24,35 @@ MAX_ALIGNMENT = 256
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """Where programs run: the library, a torch device, and the stream that work goes on to now."""
+    """Where programs run: the library, a torch device, and the stream that work goes on to now.
+
+    The library works on the thread's current card, whatever memory it is given: within `entered`
+    that is this one.
+    """
 
     library: Any
     device: torch.device
     stream: Callable[[], int]
+    entered: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
     @classmethod
     def of(cls, library: Any, device: str) -> Card:
         """A CUDA device, on whatever stream is torch's current one."""
         place = torch.device(device)
-        return cls(library, place, lambda: int(torch.cuda.current_stream(place).cuda_stream))
+        return cls(
+            library,
+            place,
+            lambda: int(torch.cuda.current_stream(place).cuda_stream),
+            lambda: torch.cuda.device(place),
+        )
 
 
 class Arena:
     """Activation memory that contexts of one stream share; it only grows."""
 
     def __init__(self, device: torch.device) -> None:
-        self._memory = torch.empty(0, dtype=torch.uint8, device=device)
+        self._device = device
+        self._memory = self._taken(0)
         self.version = 0
 
     @property
@@ -52,13 +64,16 @@ class Arena:
         return self._memory.data_ptr()
 
     def reserve(self, num_bytes: int) -> None:
-        """Hold at least so much; the address changes where it grows."""
+        """Hold at least so much; the address changes where it grows, and where that fails."""
         if num_bytes > self.num_bytes:
             size = -(-num_bytes // MAX_ALIGNMENT) * MAX_ALIGNMENT
             # The old memory goes first: both together might not fit.
-            self._memory = self._memory.new_empty(0)
-            self._memory = torch.empty(size, dtype=torch.uint8, device=self._memory.device)
+            self._memory = self._taken(0)
             self.version += 1
+            self._memory = self._taken(size)
+
+    def _taken(self, num_bytes: int) -> torch.Tensor:
+        return torch.empty(num_bytes, dtype=torch.uint8, device=self._device)
 
 
 class Program:
@@ -68,8 +83,9 @@ class Program:
         self.name = path.stem
         self._card, self._arena = card, arena
         self._logger = card.library.Logger(card.library.Logger.ERROR)
-        self._runtime = card.library.Runtime(self._logger)
-        self.engine: Any = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        with card.entered():
+            self._runtime = card.library.Runtime(self._logger)
+            self.engine: Any = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self.engine is None:
             raise GenerationFailed(f"TensorRT cannot read the plan {path.name} on this card.")
         names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
@@ -96,6 +112,10 @@ class Program:
         """
         self._profile_for(num_rows)
 
+    def prepare(self) -> None:
+        """Take the activation memory of a few rows, so that no pass fails for want of it."""
+        self._arena.reserve(self._memory_bytes(0))
+
     def write(self, inputs: Mapping[str, torch.Tensor]) -> None:
         """Copy rows into the first places of the inputs named so; others are left out."""
         for name in self.inputs:
@@ -108,6 +128,10 @@ class Program:
         Raises:
             GenerationFailed: no profile takes so many rows, or the library refuses.
         """
+        with self._card.entered():
+            return self._run(num_rows)
+
+    def _run(self, num_rows: int) -> dict[str, torch.Tensor]:
         context = self._context(self._profile_for(num_rows))
         for name in self.inputs:
             if name in self._free:
@@ -129,6 +153,10 @@ class Program:
         Raises:
             GenerationFailed: the plan was not built for that, or a weight does not fit.
         """
+        with self._card.entered():
+            self._refit(weights)
+
+    def _refit(self, weights: Mapping[str, torch.Tensor]) -> None:
         library = self._card.library
         refitter = library.Refitter(self.engine, self._logger)
         kept = []  # alive until the library has read them
@@ -146,6 +174,9 @@ class Program:
             raise GenerationFailed(f"TensorRT could not change the weights of {self.name}.")
         if self._card.device.type == "cuda":  # `kept` is read by the stream; this is no step's path
             torch.cuda.current_stream(self._card.device).synchronize()
+
+    def _memory_bytes(self, profile: int) -> int:
+        return int(self.engine.get_device_memory_size_for_profile_v2(profile))
 
     def _num_profiles(self) -> int:
         return int(self.engine.num_optimization_profiles) if self._free else 0
@@ -180,6 +211,7 @@ class Program:
         if profile not in self._contexts:
             self._contexts[profile] = self._new_context(profile)
         context = self._contexts[profile]
+        self._arena.reserve(self._memory_bytes(profile))  # a growth that failed left none at all
         if self._arena_versions.get(profile) != self._arena.version:
             context.set_device_memory(self._arena.address, self._arena.num_bytes)
             self._arena_versions[profile] = self._arena.version
@@ -187,7 +219,7 @@ class Program:
 
     def _new_context(self, profile: int) -> Any:
         library = self._card.library
-        self._arena.reserve(int(self.engine.get_device_memory_size_for_profile_v2(profile)))
+        self._arena.reserve(self._memory_bytes(profile))
         context = self.engine.create_execution_context(
             library.ExecutionContextAllocationStrategy.USER_MANAGED
         )

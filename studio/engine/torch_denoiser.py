@@ -18,6 +18,10 @@ from studio.engine.lora import Adapters, no_lora
 from studio.engine.threads import take_all_threads
 from studio.errors import GenerationFailed
 
+MAX_SHAPES = 200
+"""Of one network that are compiled: rows, sizes, with control and without. Beyond so many torch
+would go on without compiling, and say nothing."""
+
 Residuals = tuple[tuple[torch.Tensor, ...], torch.Tensor]
 """Of the down blocks, each `[R, c, h', w']`, and of the middle block."""
 
@@ -38,6 +42,11 @@ class TorchDenoiser:
         self._compiled: dict[tuple[int, bool], Callable[..., Any]] = {}
         # SDXL is told sizes and a pooled prompt; Stable Diffusion 1.5 is not.
         self._adds_conditions = unet.config.addition_embed_type == "text_time"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether passes run code that is compiled when it is first met."""
+        return self._is_compiled
 
     @property
     def controlnets(self) -> Mapping[str, ControlNetModel]:
@@ -92,8 +101,10 @@ class TorchDenoiser:
         is_graph = num_rows <= MAX_GRAPH_ROWS and next(network.parameters()).is_cuda
         key = (id(network), is_graph)
         if key not in self._compiled:
+            # torch's own types know nothing of the limit yet.
+            options: dict[str, Any] = {"recompile_limit": MAX_SHAPES}
             mode = "reduce-overhead" if is_graph else None
-            self._compiled[key] = torch.compile(network, dynamic=False, mode=mode)
+            self._compiled[key] = torch.compile(network, dynamic=False, mode=mode, **options)
         return self._compiled[key]
 
     def _residuals(self, rows: Rows) -> Residuals:

@@ -10,16 +10,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 
 import torch
 
+from studio.engine.buckets import buckets_up_to
+from studio.engine.ceiling import pass_seconds, passing_rows
 from studio.engine.denoiser import Rows
+from studio.engine.devices import half_precision
 from studio.engine.kept_times import Choice, KeptTimes
-from studio.engine.memory import free_memory, is_out_of_memory, most_rows, release
+from studio.engine.memory import free_memory, is_out_of_memory, most_rows, release, release_all
 from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
+from studio.engine.tiny_preview import TinyPreview
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import NotReady
 
@@ -35,6 +40,9 @@ machine) or this much slower (it is of another machine)."""
 
 NUM_CALM_PASSES = 3
 
+MAX_PREVIEW_SHARE = 0.1
+"""Of a guided step of one picture: what a network's preview may take, where no card decodes it."""
+
 MEMORY_SHARE = 0.9
 """Of the free memory, what a pass may be measured with."""
 
@@ -42,6 +50,8 @@ NO_MEMORY = (
     "The device has no memory left for a single picture of this model: close what else uses it, or "
     "choose a smaller model."
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +68,11 @@ class WarmModel:
 
         For moments when nothing else is to be done: leave off and go on as you like. The rows of
         one picture and of the default size's knee must do, so that no newcomer waits for more. What
-        does not fit into memory is left unmeasured, and told.
+        does not fit into memory is left unmeasured, and told. A backend that must read gigabytes
+        for each size reads them when somebody asks for it.
         """
+        if self.model.prepare is not None:
+            return
         knee = self.times.knee(*self.model.card.default_size)
         for height, width in self.model.card.sizes:
             if self.times.measured_rows(height, width):
@@ -76,6 +89,7 @@ class WarmModel:
                     yield
             for num_rows, seconds in found.items():
                 self.times.record(height, width, num_rows, seconds)
+            yield from compile_ahead(self.model, (height, width), knee, lambda _: None)
 
 
 def warm_up(
@@ -87,22 +101,57 @@ def warm_up(
 ) -> WarmModel:
     """Load a model with `load(precision)` and settle what was left open.
 
-    `precision` "auto" measures float32 against bfloat16. `report` is told what is going on.
+    `precision` "auto" measures float32 against bfloat16, and is half precision where float32 does
+    not fit into the device's memory. `report` is told what is going on.
     """
-    model = load("float32" if precision == "auto" else precision)
-    if precision == "auto" and model.modules:  # else it has one arithmetic only
-        model = _in_fastest_precision(model, load, kept, report)
+    model = _in_chosen_precision(load, kept, report) if precision == "auto" else load(precision)
+    if model is None:
+        release_all()
+        log.warning("the model does not fit in float32: in %s, then", half_precision())
+        model = load(half_precision())
     return measured(model, kept, report=report)
+
+
+def _in_chosen_precision(
+    load: Callable[[str], Model], kept: KeptTimes, report: Callable[[str], None]
+) -> Model | None:
+    """The model in float32 or bfloat16; `None` where it does not fit in float32."""
+    try:
+        model = load("float32")
+        if not model.modules:  # it has one arithmetic only
+            return model
+        return _in_fastest_precision(model, load, kept, report)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
 
 
 def measured(model: Model, kept: KeptTimes, *, report: Callable[[str], None]) -> WarmModel:
     """`model` with its step times at the default size: as kept where they still hold, or anew."""
     report("measuring rows")
     times = _default_size_times(model, kept)
+    size = model.card.default_size
+    for _ in compile_ahead(model, size, times.knee(*size), report):
+        pass
     report("decoding")
     _measure_decode(model, times)
     kept.keep(model, times)
-    return WarmModel(model=model, times=times)
+    return WarmModel(model=with_measured_preview(model, times), times=times)
+
+
+def with_measured_preview(model: Model, times: StepTimes) -> Model:
+    """`model`, its preview's time known; by the linear map where a network's would be too dear."""
+    preview, (height, width) = model.preview, model.card.default_size
+    if not isinstance(preview, TinyPreview):
+        return model
+    latents = torch.zeros(model.latent_shape(height, width), device=model.device)
+    seconds = _within_memory(functools.partial(preview.seconds, latents), model)
+    allowed = MAX_PREVIEW_SHARE * times.seconds(height, width, 2)
+    if seconds is not None and (model.device.startswith("cuda") or seconds <= allowed):
+        return dataclasses.replace(model, preview_seconds=seconds)
+    left = tuple(module for module in model.modules if module is not preview.network)
+    return dataclasses.replace(model, preview=preview.plain, modules=left)
 
 
 def _default_size_times(model: Model, kept: KeptTimes) -> StepTimes:
@@ -123,6 +172,29 @@ def measure(
     """Seconds of a forward pass over `num_rows` rows of `size` (the default): best of `repeats`."""
     passes = _passes(model, num_rows, size or model.card.default_size)
     return min(itertools.islice(passes, repeats + 1))  # the first one allocates
+
+
+def compile_ahead(
+    model: Model, size: tuple[int, int], most_rows: int, report: Callable[[str], None]
+) -> Iterator[None]:
+    """Run every kind of pass of up to `most_rows` rows once, one at each turn, where torch compiles
+    them when it first meets them: minutes that else somebody would wait for.
+
+    Whatever the step times say: they are kept from one start to the next, and the code is not.
+    """
+    if not isinstance(model.denoiser, TorchDenoiser) or not model.denoiser.is_compiled:
+        return
+    for num_rows in buckets_up_to(most_rows):
+        for kind in (None, *sorted(model.control_kinds)):
+            report(f"compiling {num_rows} rows{f' that follow {kind}' if kind else ''}")
+            one_pass = functools.partial(_one_pass, model, num_rows, size, kind)
+            if _within_memory(one_pass, model) is None:
+                return
+            yield
+
+
+def _one_pass(model: Model, num_rows: int, size: tuple[int, int], kind: str | None) -> float:
+    return pass_seconds(model, passing_rows(model, num_rows, size, kind), num_times=0)
 
 
 def _passes(model: Model, num_rows: int, size: tuple[int, int]) -> Iterator[float]:

@@ -66,5 +66,7 @@ PARTS = (
     Phrase("{0}, {1} %", "{0} {1}%"),
     Phrase("measuring rows", "正在测量批量"),
     Phrase("measuring arithmetic", "正在测量精度"),
+    Phrase("compiling {0} rows", "正在编译 {0} 行"),
+    Phrase("compiling {0} rows that follow {1}", "正在编译 {0} 行（跟随 {1}）"),
     Phrase("decoding", "正在解码"),
 )
