@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from studio.api.schemas.base import Sent
 from studio.brief import Brief
+from studio.loras import as_text
 from studio.request import Request
 
 
@@ -24,6 +25,11 @@ class BriefIn(Sent):
     num_steps: int | None = None
     sketch: str | None = Field(None, description="digest of a sketch to follow: see /sketches")
     control_strength: float | None = Field(None, description="how closely it is followed, 0 to 2")
+    loras: list[str] = Field(
+        [],
+        description="LoRAs by name, with a weight behind a colon or at 1",
+        examples=[["linen:0.8"]],
+    )
 
     def brief(self) -> Brief:
         values = self.model_dump()
@@ -42,6 +48,7 @@ class BriefOut(BaseModel):
     seed: int | str | None
     num_steps: int | str | None
     sketch: str | None
+    loras: list[str]
 
     @classmethod
     def of(cls, brief: Brief) -> BriefOut:
@@ -59,12 +66,14 @@ class RequestOut(BaseModel):
     guidance_scale: float
     seed: int
     num_images: int
+    loras: list[str]
     sampler: str
     model: str
 
     @classmethod
     def of(cls, request: Request) -> RequestOut:
-        return cls(**{name: getattr(request, name) for name in cls.model_fields})
+        values = {name: getattr(request, name) for name in cls.model_fields}
+        return cls(**values | {"loras": [as_text(lora) for lora in request.loras]})
 
 
 class SketchOut(BaseModel):
