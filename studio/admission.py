@@ -19,6 +19,7 @@ from studio.engine.manager import Manager, State
 from studio.errors import BadBrief, NotReady, Unavailable
 from studio.estimates import Estimates
 from studio.job import Job, new_id
+from studio.loras import chosen_loras
 from studio.model_card import ModelCard
 from studio.pictures import Pictures
 from studio.presets import Presets
@@ -40,6 +41,7 @@ class Admission:
     manager: Manager
     estimates: Estimates
     check_words: Callable[[Brief, Request], None]
+    lora_names: Callable[[], frozenset[str]]
     is_closed: bool = False
 
     def check(self, brief: Brief, owner: str, *, is_draft: bool = False) -> Request:
@@ -53,7 +55,8 @@ class Admission:
         self._check_tokens(request)
         size = (request.height, request.width)
         control = self.sketch_control.of(brief, owner, size, request.model, is_draft=is_draft)
-        request = dataclasses.replace(request, control=control)
+        loras = chosen_loras(brief, self.lora_names(), request.model) if brief.loras else ()
+        request = dataclasses.replace(request, control=control, loras=loras)
         self.manager.check_fits(request)
         return request
 

@@ -113,6 +113,7 @@ class Studio:
         self._dispatcher = Dispatcher(store, self._hand)
         self._kinds_on_disk = frozenset() if load else control_kinds_on_disk(config, card)
         device = DeviceChoice(config.device, config.backend)
+        self._loras_on_disk = frozenset() if load else lora_names_on_disk(config, card)
         self._manager = Manager(
             load or _loader(config, card.family, device),
             on_event=self._hear,
@@ -147,6 +148,7 @@ class Studio:
             manager=self._manager,
             estimates=self._estimates,
             check_words=self.moderation.check_words,
+            lora_names=lambda: self.lora_names,
         )
         thumbnails = Thumbnails(config.data_dir)
         self.examples = Examples(store, self._pictures, thumbnails, card)
@@ -339,6 +341,12 @@ class Studio:
         """The kinds of control image the model follows: what is on disk until it is loaded."""
         kinds = self._manager.control_kinds()
         return self._kinds_on_disk if kinds is None else kinds
+
+    @property
+    def lora_names(self) -> frozenset[str]:
+        """The LoRAs the model can be drawn with: what is on disk until it is loaded."""
+        names = self._manager.lora_names()
+        return self._loras_on_disk if names is None else names
 
     @property
     def audit(self) -> AuditRows:
@@ -577,6 +585,11 @@ def control_kinds_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
     """The kinds of control image that `config.model` will follow once it is loaded."""
     added, _ = additions(config, card.family)
     return frozenset(added) | frozenset(control_folders(config.model, card))
+
+
+def lora_names_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
+    """The LoRAs that `config.model` will have once it is loaded."""
+    return frozenset(additions(config, card.family)[1])
 
 
 def _loader(config: Config, family: str, device: DeviceChoice) -> LoadModel:

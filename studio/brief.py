@@ -19,7 +19,7 @@ class Brief:
 
     `sketch` is the digest of a kept sketch whose outlines are to be followed, `None` where none is;
     it is empty where one is to be and nothing was drawn. The numbers after it say how: see
-    `control.py`.
+    `control.py`. `loras` are names with or without a weight: see `loras.py`.
     """
 
     subject: str = ""
@@ -41,15 +41,18 @@ class Brief:
     control_end: float | str | None = None
     canny_low: float | str | None = None
     canny_high: float | str | None = None
+    loras: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is its inverse."""
-        return dataclasses.asdict(self) | {"negative_presets": list(self.negative_presets)}
+        lists = {"negative_presets": list(self.negative_presets), "loras": list(self.loras)}
+        return dataclasses.asdict(self) | lists
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Brief:
         """Build from `to_dict`'s form. Unknown keys, of a newer studio, are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         kept = {name: value for name, value in values.items() if name in known}
-        kept["negative_presets"] = tuple(kept.get("negative_presets") or ())
+        for name in ("negative_presets", "loras"):
+            kept[name] = tuple(kept.get(name) or ())
         return cls(**kept)

@@ -178,6 +178,14 @@ def _add_generate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--canny-high", metavar="N", help="upper threshold of the outlines of a picture (200)"
     )
+    parser.add_argument(
+        "--lora",
+        metavar="NAME[:X]",
+        action="append",
+        default=[],
+        help="a LoRA that `studio models list` shows, with its weight (1); may be given several "
+        "times",
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder to write into")
     _add_model_options(parser)
     parser.set_defaults(run=_generate)
@@ -252,6 +260,7 @@ def _generate(options: argparse.Namespace) -> None:
         control_end=options.control_end,
         canny_low=options.canny_low,
         canny_high=options.canny_high,
+        loras=tuple(options.lora),
     )
     from studio.generate import generate
 

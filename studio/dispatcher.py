@@ -58,8 +58,9 @@ class Dispatcher:
         """Hand out the jobs whose turn it is, while the engine has room."""
         with self._lock:
             while self._is_open and (job := self._next()) is not None:
+                indices = self._store.missing_indices(job.id)  # may raise: then it is not held
                 self._handed[job.id] = job
-                self._hand(job, self._store.missing_indices(job.id))
+                self._hand(job, indices)
 
     def release(self, job_id: str) -> None:
         """The engine holds the job no more; its place goes to another."""

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from studio.application import Studio, control_kinds_on_disk
+from studio.application import Studio, control_kinds_on_disk, lora_names_on_disk
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
@@ -33,6 +33,7 @@ from studio.file_names import slug
 from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
+from studio.loras import chosen_loras
 from studio.model_card import ModelCard
 from studio.moderation.weights import weights_path
 from studio.presets import load_presets
@@ -69,6 +70,8 @@ def generate(
     is_on_disk = load is None
     card = card or check_folder(config.model)
     compose(brief, load_presets(config.presets_dir), card, max_num_images=config.max_num_images)
+    if is_on_disk:
+        chosen_loras(brief, lora_names_on_disk(config, card), card.name)
     picture = None
     if sketch is not None:
         control_settings(brief)

@@ -197,8 +197,10 @@ class _Server(uvicorn.Server):
             return
 
         def drain() -> None:
-            self._studio.drain()
-            uvicorn.Server.handle_exit(self, sig, frame)
+            try:
+                self._studio.drain()
+            finally:
+                uvicorn.Server.handle_exit(self, sig, frame)
 
         self._drains = threading.Thread(target=drain, name="drain", daemon=True)
         self._drains.start()

@@ -11,8 +11,9 @@ from studio.engine.decoder import Decoder
 from studio.engine.denoiser import Denoiser, Rows
 from studio.engine.engine import Engine
 from studio.engine.model import Model
+from studio.engine.text import Encoder, PromptEmbedding
 from studio.events import Event, PictureFinished, Pixels
-from studio.request import Request
+from studio.request import Lora, Request
 
 
 class KeepingDecoder:
@@ -115,3 +116,19 @@ class DeadlyDenoiser:
             self.batches.append(len(rows.latents))
             raise SystemExit("the device driver took the thread with it")
         return self._denoiser.denoise(rows)
+
+
+class DeadlyEncoder:
+    """Encodes as `encoder` does, but a prompt that holds "poison" kills the thread."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.max_tokens = encoder.max_tokens
+
+    def num_tokens(self, prompt: str) -> int:
+        return self._encoder.num_tokens(prompt)
+
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
+        if "poison" in prompt.split():
+            raise SystemExit("the tokenizer panicked")
+        return self._encoder.encode(prompt, loras)

@@ -36,6 +36,7 @@ class SlowDecoder:
 class _Slow:
     def __init__(self, picture: Pixels, num_looks: int) -> None:
         self._picture, self._left = picture, num_looks
+        self.is_over = False
 
     @property
     def is_done(self) -> bool:
@@ -43,6 +44,7 @@ class _Slow:
         return self._left < 0
 
     def pixels(self) -> Pixels:
+        self.is_over = True
         return self._picture
 
 
@@ -102,6 +104,39 @@ def test_a_picture_cancelled_while_it_is_decoded_is_gone() -> None:
     assert engine.num_held == engine.num_to_decode == 0
 
 
+class _Roomless:
+    """Has memory to decode one picture at a time, and none beside it."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.in_hand: list[_Slow] = []
+
+    def begin(self, latents: torch.Tensor) -> Decoding:
+        work = _Slow(self.decode(latents), 3)
+        self.in_hand.append(work)
+        return work
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        if any(not work.is_over for work in self.in_hand):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self._decoder.decode(latents)
+
+
+def test_a_picture_that_cannot_be_decoded_beside_others_waits_for_them() -> None:
+    events: list[Event] = []
+    model = gaussian_model()
+    engine = Engine(
+        dataclasses.replace(model, decoder=_Roomless(model.decoder)),
+        emit=events.append,
+        max_rows=8,
+    )
+    engine.submit("short", request(num_steps=1, num_images=3))
+    engine.submit("long", request(num_steps=20))
+    run_all(engine)
+    assert sum(isinstance(event, PictureFinished) for event in events) == 4
+    assert sum(isinstance(event, Finished) for event in events) == 2
+
+
 class Plain:
     def image(self, latents: torch.Tensor) -> torch.Tensor:
         return latents[:3].clamp(-1, 1)
@@ -117,6 +152,16 @@ def test_a_decoder_beside_gives_the_same_bytes() -> None:
 
 def test_what_is_not_a_number_is_said_by_a_decoder_beside() -> None:
     work = BesideDecoder(Plain(), "cpu").begin(torch.full((4, 8, 8), float("nan")))
+    with pytest.raises(GenerationFailed, match="not-a-number"):
+        work.pixels()
+
+
+def test_what_a_decoder_beside_made_no_number_of_is_said() -> None:
+    class Overflowing:
+        def image(self, latents: torch.Tensor) -> torch.Tensor:
+            return latents[:3] / 0
+
+    work = BesideDecoder(Overflowing(), "cpu").begin(torch.ones(4, 8, 8))
     with pytest.raises(GenerationFailed, match="not-a-number"):
         work.pixels()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.dispatcher import MAX_HANDED, MAX_NEWCOMERS, Dispatcher
+from studio.errors import Unavailable
 from studio.job import Job
 from studio.store import Store
 from studio.terms import ServiceClass
@@ -116,6 +117,29 @@ def test_only_the_pictures_that_are_missing_are_handed_over(store: Store, engine
     store.skip(job.id, 2)
     engine.dispatcher.open()
     assert engine.indices == [[0, 3]]
+
+
+class HeldStore(Store):
+    """A store whose database another program holds, once."""
+
+    is_held = True
+
+    def missing_indices(self, job_id: str) -> list[int]:
+        if self.is_held:
+            raise Unavailable("Another program holds the database: try again.")
+        return super().missing_indices(job_id)
+
+
+def test_a_job_that_could_not_be_read_takes_no_place_in_the_engine(tmp_path: Path) -> None:
+    with HeldStore.open(tmp_path) as store:
+        assert isinstance(store, HeldStore)
+        (job,) = add_jobs(store)
+        engine = Engine(store)
+        with pytest.raises(Unavailable):
+            engine.dispatcher.open()
+        store.is_held = False
+        engine.dispatcher.fill()
+    assert engine.ids == [job.id]
 
 
 def test_a_message_reaches_the_engine_only_about_a_job_it_holds(

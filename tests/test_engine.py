@@ -28,6 +28,7 @@ from studio.events import (
 )
 from studio.request import Control, Lora, Request
 from tests.engine_tools import BreakingDenoiser, draw, request, run_all
+from tests.test_decoding import slow
 
 MODEL = gaussian_model()
 TOLERANCE = 1e-4
@@ -374,6 +375,30 @@ def test_whatever_way_a_job_is_stopped_its_next_step_is_not_taken(verb: str) -> 
     assert engine.num_held == 0
 
 
+@pytest.mark.parametrize("verb", ["cancel", "skip", "stop_after_picture"])
+@pytest.mark.parametrize("stage", ["waiting", "denoising", "decoding"])
+def test_a_job_can_be_stopped_at_every_stage_in_every_way(verb: str, stage: str) -> None:
+    events: list[Event] = []
+    engine = _engine(events, slow(3))
+    engine.submit("job", request(num_steps=3))
+    engine.submit("other", request(num_steps=3, seed=8))
+    for _ in range({"waiting": 0, "denoising": 1, "decoding": 3}[stage]):
+        engine.step()
+    assert (engine.num_to_decode > 0) == (stage == "decoding")
+    num_held = engine.num_held
+    assert getattr(engine, verb)("job")
+    if is_finished := verb == "stop_after_picture" and stage != "waiting":
+        assert engine.num_held == num_held
+    else:
+        assert not any(one.job_id == "job" for one in engine.outstanding)
+        assert engine.num_held == max(0, num_held - 1)
+    run_all(engine)
+    drawn = {event.job_id for event in events if isinstance(event, PictureFinished)}
+    assert drawn == ({"job", "other"} if is_finished else {"other"})
+    assert _kinds(events, "job")[-1] == ("finished" if is_finished else "cancelled")
+    assert engine.num_held == engine.num_to_decode == 0
+
+
 def test_when_closing_only_what_is_begun_is_drawn_and_the_rest_is_kept_silent() -> None:
     events: list[Event] = []
     engine = _engine(events, max_rows=2)
@@ -400,6 +425,22 @@ def test_a_start_that_cannot_be_written_down_fails_that_job_and_not_the_engine()
     run_all(engine)
     assert Failed(job_id="bad", message="Another program holds the database.") in events
     assert Finished(job_id="good") in events
+
+
+def test_an_end_nobody_heard_of_does_not_fail_the_job_when_it_is_tried_again() -> None:
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Cancelled):
+            raise RuntimeError("defect")
+        events.append(event)
+
+    engine = Engine(MODEL, emit=emit, max_rows=8)
+    engine.submit("job", request())
+    engine.cancel("job")
+    engine.submit("job", request())
+    run_all(engine)
+    assert events[-1] == Finished(job_id="job")
 
 
 def test_a_preview_that_cannot_be_made_costs_nothing_but_the_preview() -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from studio.engine.decoder import fit_preview, to_picture
 from studio.engine.engine import Engine
 from studio.engine.gaussian import gaussian_model
 from studio.engine.model import Model
+from studio.engine.text import PromptEmbedding
 from studio.events import Event, Failed, Finished, PictureFinished, Pixels, Stepped
+from studio.request import Lora
 from tests.engine_tools import BreakingDenoiser, SmallMemory, draw, request, run_all
 
 MODEL = gaussian_model()
@@ -149,3 +152,66 @@ def _without_pixels(event: Event) -> dict[str, Pixels]:
     if isinstance(event, PictureFinished):
         return {"pixels": np.zeros((1, 1, 3), np.uint8)}
     return {}
+
+
+class _ForgetfulEncoder:
+    """Runs out of memory on its first `num_refusals` calls."""
+
+    max_tokens = MODEL.encoder.max_tokens
+
+    def __init__(self, num_refusals: int) -> None:
+        self.num_refusals = num_refusals
+
+    def num_tokens(self, prompt: str) -> int:
+        return MODEL.encoder.num_tokens(prompt)
+
+    def encode(self, prompt: str, loras: tuple[Lora, ...] = ()) -> PromptEmbedding:
+        self.num_refusals -= 1
+        if self.num_refusals >= 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return MODEL.encoder.encode(prompt, loras)
+
+
+def test_a_picture_begins_after_memory_ran_out_once() -> None:
+    events: list[Event] = []
+    model = dataclasses.replace(MODEL, encoder=_ForgetfulEncoder(1))
+    engine = Engine(model, max_rows=8, emit=events.append)
+    engine.submit("job", request())
+    run_all(engine)
+    assert events[-1] == Finished(job_id="job")
+
+
+def test_a_picture_that_cannot_even_begin_for_want_of_memory_says_what_to_do() -> None:
+    events: list[Event] = []
+    model = dataclasses.replace(MODEL, encoder=_ForgetfulEncoder(2))
+    engine = Engine(model, max_rows=8, emit=events.append)
+    engine.submit("job", request())
+    run_all(engine)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].cause == "no_memory"
+    assert "smaller size" in events[-1].message
+    assert engine.num_held == 0
+
+
+class _Overflowing:
+    """A decoder whose half precision does not hold what it computes."""
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        return to_picture(torch.full((3, 64, 64), float("nan")))
+
+
+def test_a_picture_that_a_decoder_made_no_number_of_is_not_handed_out_black() -> None:
+    events: list[Event] = []
+    engine = Engine(
+        dataclasses.replace(MODEL, decoder=_Overflowing()), max_rows=8, emit=events.append
+    )
+    engine.submit("job", request())
+    run_all(engine)
+    assert not any(isinstance(event, PictureFinished) for event in events)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].cause == "not_a_number"
+
+
+def test_a_model_whose_decoder_overflows_is_loaded_all_the_same() -> None:
+    preview = fit_preview(_Overflowing(), 3)
+    assert (preview.decode(torch.ones(3, 4, 4)) == 128).all()

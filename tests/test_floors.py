@@ -59,6 +59,7 @@ FLOORS = {
         "key_rows",
         "live",
         "logs",
+        "loras",
         "metrics",
         "migrations",
         "model_choice",

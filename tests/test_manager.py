@@ -120,6 +120,36 @@ def test_a_model_that_cannot_be_loaded_is_said_and_does_not_take_the_thread_down
     manager.close()
 
 
+def test_a_library_that_ends_the_thread_while_it_loads_is_a_model_that_failed() -> None:
+    def load(precision: str, report: object) -> Model:
+        raise SystemExit("the parser panicked")
+
+    manager = Manager(load, on_event=lambda event: None)
+    manager.start()
+    with pytest.raises(NotReady, match="the parser panicked"):
+        manager.wait_until_ready(TIMEOUT)
+    assert manager.health.state is State.FAILED
+    manager.close()
+
+
+def test_how_far_the_model_is_loaded_is_told() -> None:
+    is_told, release = threading.Event(), threading.Event()
+
+    def load(precision: str, report: Callable[[str], None]) -> Model:
+        report("UNet, 40 %")
+        is_told.set()
+        release.wait(TIMEOUT)
+        return gaussian_model()
+
+    manager = Manager(load, on_event=lambda event: None)
+    manager.start()
+    assert is_told.wait(TIMEOUT)
+    health = manager.health
+    assert (health.state, health.message) == (State.LOADING, "loading UNet, 40 %")
+    release.set()
+    manager.close()
+
+
 def test_waiting_for_a_model_ends_when_the_time_is_over() -> None:
     release = threading.Event()
 
@@ -288,6 +318,16 @@ def test_a_size_that_a_plan_cannot_serve_after_all_is_said_and_no_more_counted_o
         assert thread.serving[-1].model.plan_sizes == {(96, 96)}
     drawn = [event for event in ears.heard if isinstance(event, PictureFinished)]
     assert [one.backend for one in drawn] == ["closed-form", "closed-form"]
+
+
+def test_an_estimate_counts_the_passes_of_the_sampler_and_not_its_steps() -> None:
+    with _manager(Ears()) as manager:
+        euler, heun = (
+            manager.picture_seconds(request(num_steps=10, sampler=sampler)) or 0.0
+            for sampler in ("euler", "heun")
+        )
+        decoding = manager._thread.serving[0].times.decode_seconds(64, 64)
+    assert heun - decoding == pytest.approx(1.9 * (euler - decoding))
 
 
 def test_whoever_cannot_hear_that_the_engine_is_ready_does_not_stop_it() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from studio.config import draft_model_dir
+from studio.application import Studio
+from studio.brief import Brief
+from studio.config import Config, draft_model_dir
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.dry_run import weights_bytes
 from studio.engine.gaussian import gaussian_model
+from studio.engine.layout import check_folder
 from studio.engine.live_bytes import LiveBytes
+from studio.engine.manager import LoadModel
 from studio.engine.memory import (
     SCRATCH,
     check_fits,
@@ -26,7 +31,9 @@ from studio.engine.memory import (
 )
 from studio.engine.model import Model, load_model
 from studio.errors import BadInput
+from studio.model_card import ModelCard
 from studio.request import Control, Request
+from tests.conftest import WAIT_SECONDS
 from tests.tiny_models import Family, write_model
 
 TOLERANCE = 0.20
@@ -202,6 +209,27 @@ def test_a_control_image_counts_at_the_door(tiny: Model) -> None:
         check_fits(tiny, request(tiny, (64, 64), Control(image_digest="0")), total_bytes=total)
 
 
+def test_a_studio_refuses_at_its_door_what_can_never_fit(tmp_path: Path) -> None:
+    huge = 2**17
+    folder = write_model(tmp_path / "model", "sdxl")
+    card = dataclasses.replace(
+        check_folder(folder), is_closed_world=True, sizes=((64, 64), (huge, huge))
+    )
+    config = Config(data_dir=tmp_path / "data", model=folder, precision="float32", max_rows=2)
+    with Studio.open(config, card=card, load=_loader_of(folder, card)) as studio:
+        studio.wait_until_ready(WAIT_SECONDS)
+        with pytest.raises(BadInput, match="choose 64 × 64 or smaller"):
+            studio.submit(Brief(subject="mug", size=f"{huge}x{huge}"))
+        assert studio.num_active() == 0
+
+
+def _loader_of(folder: Path, card: ModelCard) -> LoadModel:
+    def load(precision: str, report: Callable[[str], None]) -> Model:
+        return dataclasses.replace(load_model(folder, precision=precision), card=card)
+
+    return load
+
+
 def test_the_processor_has_memory_and_less_of_it_is_free() -> None:
     assert 0 < free_memory("cpu") <= total_memory("cpu")
 
@@ -212,7 +240,17 @@ def test_an_allocation_the_processor_refuses_is_out_of_memory() -> None:
     assert is_out_of_memory(refused.value)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("Exception from src/inference/src/cpp/core.cpp: std::bad_alloc"),
+    ],
+)
 def test_out_of_memory_has_several_names(error: Exception) -> None:
     assert is_out_of_memory(error)
 

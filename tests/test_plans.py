@@ -15,6 +15,7 @@ from studio.engine.denoiser import Rows
 from studio.engine.model import Model
 from studio.engine.openvino_denoiser import OpenVinoDecoder, OpenVinoDenoiser, library, processor
 from studio.engine.openvino_plans import build_openvino
+from studio.engine.planner import Planner
 from studio.engine.plans import Plan, PlanCache, PlanRejected
 from studio.engine.reference import (
     Reference,
@@ -214,6 +215,35 @@ def test_a_model_built_draws_as_torch_does(cache: PlanCache, reference: Referenc
     again: list[str] = []
     build(model, cache, report=again.append, precision="float32")
     assert again == ["compiling"]
+
+
+def test_a_plan_computes_in_the_precision_that_was_asked_for(
+    kept: PlanCache, reference: Reference
+) -> None:
+    model = exported("sdxl").model
+    card = dataclasses.replace(model.card, sizes=((HEIGHT, WIDTH),), default_size=(HEIGHT, WIDTH))
+    loose = {"rows": 1.0, "image": 1.0}
+    for asked, chosen in (("auto", "bfloat16"), ("float32", "float32")):
+        path = kept.folder.parent / "reference.safetensors"
+        write_reference(reference, path)
+        kept.save(plan(precision=asked), {"precision": chosen, "bounds": loose}, path)
+        planner = Planner(
+            dataclasses.replace(model, card=card),
+            folder=exported("sdxl").folder,
+            cache_dir=kept.folder,
+            controlnets={},
+            on_offer=lambda: None,
+            precision=asked,
+        )
+        assert planner.build().precision == chosen
+
+
+def test_a_backend_in_half_precision_does_not_stand_in_for_float32() -> None:
+    pytest.importorskip("tensorrt_rtx")
+    model = dataclasses.replace(exported("sdxl").model, device="cuda")
+    assert not Planner.serves_in(model, "float32")
+    assert Planner.serves_in(model, "auto")
+    assert Planner.serves_in(exported("sdxl").model, "float32")
 
 
 def test_plans_of_other_sizes_are_kept_while_one_is_tried(

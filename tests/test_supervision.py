@@ -11,7 +11,7 @@ from studio.engine.gaussian import gaussian_model
 from studio.engine.manager import Manager, State
 from studio.engine.supervision import MAX_DEATHS_WITHOUT_A_STEP, Deaths
 from studio.events import Event, Failed, Finished, PictureFinished, Started
-from tests.engine_tools import DeadlyDenoiser, request
+from tests.engine_tools import DeadlyDenoiser, DeadlyEncoder, request
 from tests.test_manager import TIMEOUT, Ears
 
 MODEL = gaussian_model()
@@ -47,6 +47,46 @@ def test_a_job_that_kills_the_thread_twice_is_parked_and_the_others_are_drawn() 
     assert all(isinstance(end, Finished) for end in ends.values())
     assert len(deadly.batches) == 2
     assert deadly.batches[1] == 2  # the second time it was alone
+
+
+def test_a_job_that_kills_the_thread_before_its_first_step_is_parked_alone() -> None:
+    ears = Ears()
+    model = dataclasses.replace(MODEL, encoder=DeadlyEncoder(MODEL.encoder))
+    manager = Manager(lambda precision, report: model, on_event=ears, max_rows=8)
+    manager.start()
+    manager.wait_until_ready(TIMEOUT)
+    for number in range(3):
+        manager.submit(f"good{number}", request(num_steps=40, seed=number))
+    ears.until(Started, "good2")
+    manager.submit("bad", request("poison"))
+    while len(_ends(ears.heard)) < 4:
+        ears.until_any(Finished, Failed)
+    assert manager.health.num_restarts == 2
+    manager.close()
+    ends = _ends(ears.heard)
+    assert isinstance(ends.pop("bad"), Failed)
+    assert all(isinstance(end, Finished) for end in ends.values())
+
+
+def test_whoever_cannot_hear_of_a_parked_job_does_not_keep_the_others_waiting() -> None:
+    ears = Ears()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Failed):
+            raise RuntimeError("defect")
+        ears(event)
+
+    deadly = DeadlyDenoiser(MODEL.denoiser, MODEL.encoder.encode("poison").pooled)
+    model = dataclasses.replace(MODEL, denoiser=deadly)
+    manager = Manager(lambda precision, report: model, on_event=on_event, max_rows=8)
+    manager.start()
+    manager.wait_until_ready(TIMEOUT)
+    manager.submit("bad", request("poison"))
+    manager.submit("good", request())
+    ears.until(Finished, "good")
+    manager.submit("later", request())
+    ears.until(Finished, "later")
+    manager.close()
 
 
 def test_the_successor_does_not_tell_of_a_start_again() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from studio.application import Studio
 from studio.brief import Brief
+from studio.engine.gaussian import gaussian_model
 from studio.ui.form import EXAMPLE, saved_brief, size_choices
 from studio.ui.prompt import hints_of, render_prompt
 from studio.ui.speech import Language, Say
 from studio.variants import Choices
+from tests.conftest import WAIT_SECONDS, OpenStudio
 from tests.ui_tools import build_panels, typed
 
 
@@ -153,3 +157,21 @@ def test_what_is_worth_a_word_is_said_kindly(
 
 def test_known_words_in_either_language_need_no_hint(studio: Studio) -> None:
     assert hints_of(studio, Brief(subject="马克杯", color="red", scene="花园"), Say()) == []
+
+
+def test_loras_are_offered_where_the_model_has_any_and_read_with_their_weights(
+    open_studio: OpenStudio,
+) -> None:
+    model = dataclasses.replace(gaussian_model(), lora_names=frozenset({"linen", "cord"}))
+    studio = open_studio(load=lambda precision, report: model)
+    studio.wait_until_ready(WAIT_SECONDS)
+    panel = build_panels(studio)
+    values = typed(panel, loras=["linen:0.6", "cord"])
+    brief = panel.form.read(values)
+    assert brief.loras == ("linen:0.6", "cord")
+    back = panel.form.restore(studio, panel.form.keep(values) | {"loras": ["gone", "linen:0.6"]})
+    assert panel.form.read(back).loras == ("linen:0.6",)
+
+
+def test_no_loras_are_offered_where_there_are_none(studio: Studio) -> None:
+    assert "loras" not in build_panels(studio).form.fields

@@ -12,12 +12,13 @@ import torch
 from studio.engine.denoiser import Rows
 from studio.engine.gaussian import gaussian_model
 from studio.engine.kept_times import FILE_NAME, KeptTimes
-from studio.engine.model import Model
+from studio.engine.model import Model, load_model
 from studio.engine.step_times import StepTimes
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.engine.warmup import WarmModel, compile_ahead, measured, warm_up
 from studio.errors import BadModel, NotReady
 from studio.model_card import ModelCard
+from tests.tiny_models import write_model
 
 
 class Paced(torch.nn.Module):
@@ -226,3 +227,17 @@ def test_memory_that_runs_out_at_another_size_is_told_and_leaves_it_unmeasured()
         pass
     assert len(told) == 1
     assert full.times.measured_rows(96, 64) == (2,)
+
+
+def test_a_larger_size_that_cannot_fit_is_not_tried_at_all(tmp_path: Path) -> None:
+    huge = 2**17
+    model = load_model(write_model(tmp_path, "sdxl"), precision="float32")
+    card = dataclasses.replace(model.card, sizes=((64, 64), (huge, huge)))
+    times = StepTimes.from_dict(
+        {"lanes": [{"height": 64, "width": 64, "seconds": {"1": 0.01, "2": 0.02}}]}
+    )
+    warm = WarmModel(model=dataclasses.replace(model, card=card), times=times)
+    told: list[None] = []
+    assert list(warm.measure_other_sizes(lambda: told.append(None))) == []
+    assert len(told) == 1
+    assert not warm.times.measured_rows(huge, huge)

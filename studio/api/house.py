@@ -46,6 +46,7 @@ def house_router(studio: Studio, door: Door) -> APIRouter:
             version=card.version,
             family=card.family,
             is_closed_world=card.is_closed_world,
+            loras=sorted(studio.lora_names),
             sizes=[[width, height] for height, width in card.sizes],
             default_num_steps=card.default_num_steps,
             max_num_steps=card.max_num_steps,

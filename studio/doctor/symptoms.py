@@ -158,14 +158,6 @@ class Symptoms:
                 "decoder_layer": decoder.layer,
                 "half_bad_share": round(decoder.half_bad_share, 4),
             }
-        if drawing.pixels is None:
-            return Finding(
-                check="colours",
-                status=Status.SKIPPED,
-                cause=f"No picture came out to judge colours by: {drawing.message}",
-                figures=figures,
-                remedy="See the check “black”.",
-            )
         overflows = decoder is not None and (decoder.peak > HALF_MAX or decoder.half_bad_share > 0)
         if overflows and model.precision == "float16":
             assert decoder is not None
@@ -178,6 +170,14 @@ class Symptoms:
                 figures=figures,
                 remedy="Draw in bfloat16, which has float32's range.",
                 apply=self._keeper("precision", "bfloat16", "the decoder overflows float16"),
+            )
+        if drawing.pixels is None:
+            return Finding(
+                check="colours",
+                status=Status.SKIPPED,
+                cause=f"No picture came out to judge colours by: {drawing.message}",
+                figures=figures,
+                remedy="See the check “black”.",
             )
         if drawing.latent_peak > MAX_LATENT_PEAK or drawing.input_peak > MAX_INPUT_PEAK:
             return Finding(

@@ -70,11 +70,11 @@ class BesideDecoder:
     def begin(self, latents: torch.Tensor) -> Decoding:
         """Put the decoding of `[C, h, w]` beside whatever else the card does."""
         if self._stream is None:
-            return _Beside(self._levels(latents), latents.isfinite().all())
+            return self._beside(latents)
         self._stream.wait_stream(torch.cuda.current_stream(latents.device))
         latents.record_stream(self._stream)
         with torch.cuda.stream(self._stream):
-            return _Beside(self._levels(latents), latents.isfinite().all())
+            return self._beside(latents)
 
     def image(self, latents: torch.Tensor) -> torch.Tensor:
         return self._decoder.image(latents)
@@ -82,8 +82,10 @@ class BesideDecoder:
     def decode(self, latents: torch.Tensor) -> Pixels:
         return self.begin(latents).pixels()
 
-    def _levels(self, latents: torch.Tensor) -> torch.Tensor:
-        return to_levels(self._decoder.image(latents))
+    def _beside(self, latents: torch.Tensor) -> Decoding:
+        image = self._decoder.image(latents)
+        # A graph may lose what is no number in the latents, and half precision may make it anew.
+        return _Beside(to_levels(image), latents.isfinite().all() & image.isfinite().all())
 
 
 class _Beside:
@@ -117,7 +119,7 @@ class VaeDecoder:
         return image[0]
 
     def decode(self, latents: torch.Tensor) -> Pixels:
-        return to_bytes(self.image(latents))
+        return to_picture(self.image(latents))
 
 
 class LinearPreview:
@@ -152,16 +154,37 @@ def load_preview(
 
 
 def fit_preview(decoder: Decoder, num_channels: int, device: str = "cpu") -> LinearPreview:
-    """Least squares from random latents to the mean colour each of them decodes to."""
+    """Least squares from random latents to the mean colour each of them decodes to.
+
+    Plain grey where the decoder gives no numbers: its pictures will say so.
+    """
     generator = torch.Generator("cpu").manual_seed(0)
     coarse = torch.randn((1, num_channels, 8, 8), generator=generator) / 2
     # Smooth, as latents of pictures are: white noise decodes to textures, not colours.
     latents = torch.nn.functional.interpolate(coarse, scale_factor=3, mode="bilinear")[0].to(device)
-    pixels = torch.from_numpy(decoder.decode(latents)).permute(2, 0, 1).float() / 127.5 - 1
+    try:
+        decoded = decoder.decode(latents)
+    except GenerationFailed:
+        return LinearPreview(
+            torch.zeros(num_channels, 3, device=device), torch.zeros(3, device=device)
+        )
+    pixels = torch.from_numpy(decoded).permute(2, 0, 1).float() / 127.5 - 1
     rgb = torch.nn.functional.interpolate(pixels[None], latents.shape[1:], mode="area")[0]
     inputs = torch.cat([latents.cpu(), torch.ones(1, *latents.shape[1:])]).flatten(1).T
     solution = torch.linalg.lstsq(inputs, rgb.flatten(1).T).solution
     return LinearPreview(solution[:-1].to(device), solution[-1].to(device))
+
+
+def to_picture(image: torch.Tensor) -> Pixels:
+    """The bytes of a decoded picture.
+
+    Raises:
+        GenerationFailed: it is not finite, as where half precision overflowed in the decoder: bytes
+            would be black there, and nothing would tell why.
+    """
+    if not bool(image.isfinite().all()):
+        raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
+    return to_bytes(image)
 
 
 def to_bytes(image: torch.Tensor) -> Pixels:

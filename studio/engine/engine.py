@@ -11,10 +11,11 @@ thread calls everything here; what happens is told through `emit`.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from studio.engine.clock import StageClock
 from studio.engine.decoder import Decoding
@@ -182,6 +183,7 @@ class Engine:
         job_id, request, terms = submission.job_id, submission.request, submission.terms
         if job_id in self._flights:
             raise Conflict(f"Job {job_id} is already being drawn.")
+        self._unheard.discard(job_id)  # of an earlier run of it
         now = self._now()
         deadline = None if terms.deadline_at is None else now + terms.deadline_at - time.time()
         samples = [
@@ -310,7 +312,8 @@ class Engine:
                 self._on_narrowed(narrowed, (sample.bucket.height, sample.bucket.width))
                 self._choose_backends(narrowed.card.name)
                 return False
-            sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
+            with self._at_work_on(sample):
+                sample.num_evaluations = self._runner.begin(sample, self._models.of(sample.bucket))
         except Exception as error:
             self._fail(sample, error)
             return False
@@ -417,13 +420,17 @@ class Engine:
     def _begin_decoding(self, sample: Sample) -> None:
         began = self._now()
         try:
-            self.at_work = frozenset({sample.job_id})
-            work = self._runner.begin_decoding(sample)
+            with self._at_work_on(sample):
+                work = self._runner.begin_decoding(sample)
         except Exception as error:
-            self._fail(sample, error)
+            if self._in_hand and getattr(error, "cause", "") == "no_memory":
+                # Beside others it does not fit: once they are done, it may.
+                self._to_decode.appendleft(sample)
+                self._finish_decoding(self._in_hand.pop(0))
+            else:
+                self._fail(sample, error)
         else:
             self._in_hand.append(_InHand(sample, work, began))
-        self.at_work = frozenset()
 
     def _finish_what_is_decoded(self, *, is_waiting: bool) -> None:
         """Tell of the pictures that are done; the oldest is waited for with nothing else to do."""
@@ -434,7 +441,8 @@ class Engine:
     def _finish_decoding(self, in_hand: _InHand) -> None:
         sample, began = in_hand.sample, in_hand.began
         try:
-            pixels = in_hand.work.pixels()
+            with self._at_work_on(sample):
+                pixels = in_hand.work.pixels()
         except Exception as error:
             self._fail(sample, error)
             return
@@ -456,6 +464,17 @@ class Engine:
             )
         )
         self._leave(sample)
+
+    @contextlib.contextmanager
+    def _at_work_on(self, sample: Sample) -> Iterator[None]:
+        """A sample in the model's hands, until it is done or fails; a death leaves it there."""
+        self.at_work = frozenset({sample.job_id})
+        try:
+            yield
+        except Exception:
+            self.at_work = frozenset()
+            raise
+        self.at_work = frozenset()
 
     def _fail(self, sample: Sample, error: Exception) -> None:
         """The sample is lost; the others of its job go on, and the job fails when they are done."""

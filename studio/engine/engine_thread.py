@@ -85,8 +85,8 @@ class EngineThread:
 
     def stop(self, timeout_seconds: float, drain_seconds: float) -> None:
         """Stop after the current step, or when what is begun is drawn, whichever is asked for."""
-        if self.planner is not None:
-            self.planner.cancel()
+        if (planner := self.planner) is not None:  # which the thread may put away meanwhile
+            planner.cancel()
         if drain_seconds > 0 and self._health.is_ready:
             self.post(lambda engine: self._drain(engine, drain_seconds))
         else:
@@ -96,9 +96,9 @@ class EngineThread:
         while (thread := self._thread).is_alive() and time.monotonic() < deadline:
             thread.join(deadline - time.monotonic())  # one that died may have left a successor
         self._is_closing.set()
-        if self.planner is not None:
-            self.planner.cancel()  # it may have come up only now
-            self.planner.wait(deadline - time.monotonic())
+        if (planner := self.planner) is not None:
+            planner.cancel()  # it may have come up only now
+            planner.wait(deadline - time.monotonic())
         self._health = dataclasses.replace(self._health, state=State.STOPPED)
 
     def adopt(self, engine: Engine, model: Model) -> None:
@@ -122,7 +122,7 @@ class EngineThread:
         except _Closed:
             self.settled.set()
             return
-        except Exception as error:
+        except BaseException as error:  # a library's panic, too: nobody is to wait for ever
             log.exception("the model could not be loaded")
             message = str(error) if isinstance(error, StudioError) else f"The model failed: {error}"
             self._fail(message)
@@ -189,18 +189,14 @@ class EngineThread:
         self._deaths.note(dead.at_work or dead.job_ids)
         if self._deaths.is_hopeless:
             for job_id in dead.job_ids:
-                self._emit(
-                    Failed(job_id=job_id, message="The engine failed; see the log.", cause="engine")
-                )
+                self._give_up(job_id, "The engine failed; see the log.")
             self._fail("The engine keeps failing: see the log, then start the studio again.")
             return
         engine = self._new_engine()
         for submission in dead.outstanding:
             job_id = submission.job_id
             if self._deaths.is_poison(job_id):
-                self._emit(
-                    Failed(job_id=job_id, message=self._deaths.sentence(job_id), cause="engine")
-                )
+                self._give_up(job_id, self._deaths.sentence(job_id))
             else:
                 # Alone, so that the next death tells whose fault it is.
                 engine.take(submission, is_isolated=self._deaths.is_suspect(job_id))
@@ -209,6 +205,13 @@ class EngineThread:
         successor = threading.Thread(target=self._live, args=(engine,), name="engine", daemon=True)
         successor.start()
         self._thread = successor  # only now: `close` joins one thread after the other
+
+    def _give_up(self, job_id: str, message: str) -> None:
+        """Whoever cannot hear of it does not keep a successor from the others."""
+        try:
+            self._emit(Failed(job_id=job_id, message=message, cause="engine"))
+        except Exception:
+            log.exception("the end of job %s was not taken in", job_id)
 
     def _new_engine(self) -> Engine:
         from studio.engine.engine import Engine
@@ -303,6 +306,11 @@ class EngineThread:
         self.planner = self._new_planner(warm.model)
         if self._setup.backend not in PLANS:
             return [warm]
+        if not Planner.serves_in(warm.model, self._setup.precision):
+            raise NotReady(
+                "TensorRT computes in half precision: start with --precision float16, or with "
+                "--backend torch."
+            )
         if self.planner is None:
             raise NotReady(
                 f"{PLANS[self._setup.backend]} cannot run this model here: start with "
@@ -348,10 +356,13 @@ class EngineThread:
             return None
         if not Planner.can_plan(model) or self._setup.backend not in ("auto", backend_of(model)):
             return None
+        if not Planner.serves_in(model, self._setup.precision):
+            return None
         return Planner(
             model,
             folder=folder,
             cache_dir=cache_dir / "plans",
+            precision=self._setup.precision,
             controlnets=self._setup.controlnets,
             on_offer=lambda: self._inbox.put(_nothing),
         )

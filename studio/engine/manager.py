@@ -217,6 +217,11 @@ class Manager:
         serving = self._thread.serving
         return serving[0].model.control_kinds if serving else None
 
+    def lora_names(self) -> frozenset[str] | None:
+        """The adapters the model can be drawn with; `None` while it is not loaded."""
+        serving = self._thread.serving
+        return serving[0].model.lora_names if serving else None
+
     def picture_seconds(self, request: Request) -> float | None:
         """Seconds this device takes for one picture by itself, at its present pace.
 
@@ -230,10 +235,15 @@ class Manager:
         ]
         if engine is None or not warm or not warm[-1].times:
             return None
-        times = warm[-1].times
+        from studio.engine.samplers import num_evaluations
+
+        model, times = warm[-1].model, warm[-1].times
+        num_passes = num_evaluations(
+            request.sampler, model.sampler_config, num_steps=request.num_steps
+        )
         num_rows = 2 if request.uses_guidance else 1
-        step_seconds = times.seconds(request.height, request.width, num_rows)
-        denoising = request.num_steps * step_seconds * engine.pace
+        pass_seconds = times.seconds(request.height, request.width, num_rows)
+        denoising = num_passes * pass_seconds * engine.pace
         return denoising + times.decode_seconds(request.height, request.width)
 
     def check_fits(self, request: Request) -> None:

@@ -26,6 +26,16 @@ GIGABYTE = 1e9
 SCRATCH = 1.5
 """Taken per byte counted, libraries' scratch space included (a processor's resident memory)."""
 
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+)
+"""Words of errors that have no class of their own: of the processor's allocator on two systems, of
+C++ libraries, and of CUDA and its libraries where torch's allocator is not asked."""
+
 STATE_TENSORS = 6
 """Latents a sample may hold: its own, the clean ones, its noise, and three of a multistep rule."""
 
@@ -142,11 +152,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The processor's allocator has no class of its own for it.
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "not enough memory" in text
-    )
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 def release(device: str) -> None:

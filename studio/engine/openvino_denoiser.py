@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from studio.engine.decoder import to_bytes
+from studio.engine.decoder import to_picture
 from studio.engine.denoiser import ControlRows, Rows
 from studio.engine.export import (
     DECODER,
@@ -155,7 +155,7 @@ class OpenVinoDecoder:
         return torch.from_numpy(image[0])
 
     def decode(self, latents: torch.Tensor) -> Pixels:
-        return to_bytes(self.image(latents))
+        return to_picture(self.image(latents))
 
 
 class _Graphs:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 class Planner:
     """Builds one plan; `on_offer` is called, in the planner's thread, once it is there.
 
+    `precision` is the one asked for: a plan computes in no other, unless that is "auto".
     `message` says in a few words how it goes, or why there is none and will be none: `is_given_up`.
     """
 
@@ -36,12 +37,14 @@ class Planner:
         cache_dir: Path,
         controlnets: Mapping[str, Path],
         on_offer: Callable[[], None],
+        precision: str = "auto",
     ) -> None:
         self.message = "preparing a faster backend"
         self.is_given_up = False
         self.offered_at = 0.0
         self._model, self._folder, self._cache_dir = model, folder, cache_dir
         self._controlnets = controlnets
+        self._precision = precision
         self._on_offer = on_offer
         self._offer: Model | None = None
         self._is_cancelled = threading.Event()
@@ -51,6 +54,11 @@ class Planner:
     def can_plan(model: Model) -> bool:
         """Whether there is a backend for this model that may be faster here."""
         return bool(backend_of(model)) and bool(model.modules)
+
+    @staticmethod
+    def serves_in(model: Model, precision: str) -> bool:
+        """Whether that backend computes in `precision`: TensorRT's graphs are in half."""
+        return precision != "float32" or backend_of(model) != "tensorrt"
 
     def start(self) -> None:
         self._thread.start()
@@ -99,6 +107,7 @@ class Planner:
             sizes=self._model.card.sizes,
             report=self._report,
             is_cancelled=self._is_cancelled.is_set,
+            precision=self._precision,
             controlnets=self._controlnets,
         )
 

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -37,6 +38,8 @@ NO_MEMORY = (
     "There was not enough memory to draw this, even by itself: choose a smaller size, "
     "or close other programs that use the device."
 )
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +69,17 @@ class Runner:
     def __len__(self) -> int:
         return len(self._states)
 
-    @torch.inference_mode()
     def begin(self, sample: Sample, model: Model) -> int:
         """Give a sample its noise, schedule and embeddings; the number of forward passes it needs.
 
         Raises:
-            GenerationFailed: the model cannot read its prompt, or its control image is missing.
+            GenerationFailed: the model cannot read its prompt, its control image is missing, or
+                memory does not suffice.
         """
+        return _within_memory(model.device, lambda: self._begin(sample, model))
+
+    @torch.inference_mode()
+    def _begin(self, sample: Sample, model: Model) -> int:
         request = sample.request
         options = {"num_steps": request.num_steps}
         schedule = linear_schedule(request.sampler, model.sampler_config, **options)
@@ -175,17 +182,12 @@ class Runner:
         state = self._states[sample.key]
         if not bool(torch.isfinite(state.latents).all()):
             raise GenerationFailed(NOT_A_NUMBER, cause="not_a_number")
-        for is_last in (False, True):
-            try:
-                with self._clock.stage("decode"):
-                    return state.model.decoder.decode(state.latents)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if is_last:
-                    raise GenerationFailed(NO_MEMORY, cause="no_memory") from None
-            release(state.model.device)  # and once more, with whatever could be given back
-        raise AssertionError("unreachable")
+
+        def decode() -> Pixels:
+            with self._clock.stage("decode"):
+                return state.model.decoder.decode(state.latents)
+
+        return _within_memory(state.model.device, decode)
 
     def latents(self, sample: Sample) -> torch.Tensor:
         """The sample's latents `[C, h, w]`, float32."""
@@ -298,6 +300,24 @@ class _Problem:
 
     message: str
     is_out_of_memory: bool = False
+
+
+def _within_memory(device: str, work: Callable[[], Answer]) -> Answer:
+    """What `work` answers; where memory runs out, once more with whatever could be given back.
+
+    Raises:
+        GenerationFailed: that does not suffice.
+    """
+    for is_last in (False, True):
+        try:
+            return work()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if is_last:
+                raise GenerationFailed(NO_MEMORY, cause="no_memory") from None
+        release(device)  # only here is the error gone, and the tensors its traceback held
+    raise AssertionError("unreachable")
 
 
 def _initial_noise(

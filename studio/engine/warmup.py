@@ -7,6 +7,7 @@ measured is kept; the next start only checks that it still holds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -26,7 +27,7 @@ from studio.engine.model import Model
 from studio.engine.step_times import MIN_GAIN, StepTimes
 from studio.engine.tiny_preview import TinyPreview
 from studio.engine.torch_denoiser import TorchDenoiser
-from studio.errors import NotReady
+from studio.errors import GenerationFailed, NotReady
 
 ROWS = (1, 2, 4, 8, 16, 32)
 
@@ -73,12 +74,20 @@ class WarmModel:
         """
         if self.model.prepare is not None:
             return
-        knee = self.times.knee(*self.model.card.default_size)
+        default_height, default_width = self.model.card.default_size
+        knee = self.times.knee(default_height, default_width)
         for height, width in self.model.card.sizes:
             if self.times.measured_rows(height, width):
                 continue
             found: dict[int, float] = {}
+            most = max(ROWS)
+            if height * width > default_height * default_width:
+                # Counted before it is taken: a processor's memory that runs out ends the process.
+                most = _rows_that_fit(self.model, height, width)
             for num_rows in sorted({2, knee}):
+                if num_rows > most:
+                    on_out_of_memory()
+                    break
                 passes = _passes(self.model, num_rows, (height, width))
                 for _ in range(NUM_CALM_PASSES):
                     seconds = _within_memory(functools.partial(next, passes), self.model)
@@ -278,5 +287,6 @@ def _measure_decode(model: Model, times: StepTimes) -> None:
     latents = torch.zeros(model.latent_shape(height, width), device=model.device)
     for _ in range(2):  # the first one allocates
         started = time.perf_counter()
-        model.decoder.decode(latents)
+        with contextlib.suppress(GenerationFailed):  # for want of numbers: a picture will say so
+            model.decoder.decode(latents)
         times.record_decode(height, width, time.perf_counter() - started)

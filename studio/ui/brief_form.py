@@ -65,6 +65,15 @@ def build_brief(studio: Studio) -> BriefPanel:
         multiselect=True,
         elem_id="field-negative_presets",
     )
+    if names := sorted(studio.lora_names):
+        fields["loras"] = gr.Dropdown(
+            label=label(words.LORAS),
+            choices=names,
+            value=[],
+            multiselect=True,
+            allow_custom_value=True,  # a weight may be typed behind the name
+            elem_id="field-loras",
+        )
     sizes = size_choices(studio)
     with gr.Row(elem_id="numbers"):
         fields["size"] = gr.Dropdown(

@@ -53,6 +53,7 @@ class Form:
         """
         typed: dict[str, Any] = {name: values.get(field) for name, field in self.fields.items()}
         presets = typed.pop("negative_presets") or []
+        loras = typed.pop("loras", None) or []
         num_images = typed.pop("num_images")
         digest = values.get(self.digest) or ""
         texts: dict[str, Any] = {name: typed.pop(name) or "" for name in TEXTS}
@@ -61,6 +62,7 @@ class Form:
         }
         return Brief(
             negative_presets=tuple(presets if isinstance(presets, list) else [presets]),
+            loras=tuple(loras if isinstance(loras, list) else [loras]),
             num_images="" if num_images is None else num_images,
             sketch=digest if values.get(self.follows) is True else None,
             **texts,
@@ -119,6 +121,7 @@ def saved_brief(studio: Studio, saved: object) -> Brief:
         return dataclasses.replace(EXAMPLE, size=first_size)
     negatives = saved.get("negative_presets")
     sizes = [size for _, size in size_choices(studio)]
+    loras = saved.get("loras")
     num_images = saved.get("num_images")
     kept: dict[str, Any] = {name: str(saved.get(name) or "") for name in (*TEXTS, "seed")}
     for name in ("category", "shot"):
@@ -131,6 +134,11 @@ def saved_brief(studio: Studio, saved: object) -> Brief:
             preset
             for preset in (negatives if isinstance(negatives, list | tuple) else ())
             if isinstance(preset, str) and presets.negative(preset)
+        ),
+        loras=tuple(
+            lora
+            for lora in (loras if isinstance(loras, list | tuple) else ())
+            if isinstance(lora, str) and lora.partition(":")[0].strip() in studio.lora_names
         ),
         size=saved["size"] if saved.get("size") in sizes else first_size,
         num_images=num_images if isinstance(num_images, int) else 1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 
 from studio.job import Job
+from studio.loras import as_text
 from studio.shelf import Shelved
 from studio.ui.describe import described
 from studio.ui.markup import escape, joined, picture_address
@@ -154,6 +155,7 @@ def render_details(item: Shelved, job: Job, say: Say) -> str:
         words.GUIDANCE: f"{request.guidance_scale:g}",
         words.SAMPLER: request.sampler,
         words.CONTROL: f"{request.control.conditioning_scale:g}" if request.control else "",
+        words.LORAS: ", ".join(as_text(lora) for lora in request.loras),
         words.MODEL: joined(image.model_name, image.model_digest[:10]),
         words.BACKEND: joined(image.backend, image.precision),
         words.SCREENING: told(image.screening, say),

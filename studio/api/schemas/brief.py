@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from studio.api.schemas.base import Sent
 from studio.brief import Brief
+from studio.loras import as_text
 from studio.request import Request
 
 
@@ -31,6 +32,11 @@ class BriefIn(Sent):
     control_end: float | None = Field(None, description="up to which share of the steps")
     canny_low: float | None = Field(None, description="what continues an edge, 0 to 500")
     canny_high: float | None = Field(None, description="what begins an edge, 0 to 500")
+    loras: list[str] = Field(
+        [],
+        description="LoRAs by name, with a weight behind a colon or at 1",
+        examples=[["linen:0.8"]],
+    )
 
     def brief(self) -> Brief:
         values = self.model_dump()
@@ -57,6 +63,7 @@ class BriefOut(BaseModel):
     control_end: float | str | None
     canny_low: float | str | None
     canny_high: float | str | None
+    loras: list[str]
 
     @classmethod
     def of(cls, brief: Brief) -> BriefOut:
@@ -74,13 +81,15 @@ class RequestOut(BaseModel):
     guidance_scale: float
     seed: int
     num_images: int
+    loras: list[str]
     sampler: str
     model: str
     crops_coords_top_left: tuple[int, int]
 
     @classmethod
     def of(cls, request: Request) -> RequestOut:
-        return cls(**{name: getattr(request, name) for name in cls.model_fields})
+        values = {name: getattr(request, name) for name in cls.model_fields}
+        return cls(**values | {"loras": [as_text(lora) for lora in request.loras]})
 
 
 class SketchOut(BaseModel):

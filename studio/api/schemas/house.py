@@ -43,6 +43,7 @@ class ModelOut(BaseModel):
     version: str
     family: str
     is_closed_world: bool
+    loras: list[str] = Field(description="LoRAs that a brief may name")
     sizes: list[list[int]] = Field(description="[width, height] in pixels")
     default_num_steps: int
     max_num_steps: int

@@ -55,6 +55,27 @@ REFUSALS = (
         "The deadline must be a time to come, in seconds since 1970: set a later one.",
         "截止时间必须在将来（自 1970 年起的秒数）：请设定更晚的时间。",
     ),
+    # LoRAs
+    Phrase(
+        "The LoRA {0} is named twice: give it one weight.", "LoRA {0} 重复出现：请只给一个权重。"
+    ),
+    Phrase(
+        "These are {0} LoRAs: choose at most {1} for a picture.",
+        "共有 {0} 个 LoRA：每张图片最多选择 {1} 个。",
+    ),
+    Phrase(
+        "The weight of the LoRA {0} must be a number from {1} to {2}, not {3}: 1 is its own.",
+        "LoRA {0} 的权重必须是 {1} 到 {2} 的数，而不是 {3}：1 为其原本强度。",
+    ),
+    Phrase(
+        "The model {0} has no LoRA {1}, nor any other: draw without it, or add one with `studio "
+        "models add`.",
+        "模型 {0} 没有 LoRA {1}，也没有其他 LoRA：请不用它绘制，或用 `studio models add` 添加。",
+    ),
+    Phrase(
+        "The model {0} has no LoRA {1}: choose from {2}.",
+        "模型 {0} 没有 LoRA {1}：请从 {2} 中选择。",
+    ),
     # Sketch
     Phrase(
         "The sketch is followed from {0} to {1} of the steps, which is never: let it end after it "

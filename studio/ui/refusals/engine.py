@@ -31,6 +31,11 @@ REFUSALS = (
         "{0} cannot run this model here: start with --backend torch.",
         "{0} 无法在此运行该模型：请以 --backend torch 启动。",
     ),
+    Phrase(
+        "TensorRT computes in half precision: start with --precision float16, or with --backend "
+        "torch.",
+        "TensorRT 以半精度计算：请以 --precision float16 或 --backend torch 启动。",
+    ),
     Phrase("The model failed: {0}", "模型出错：{0}"),
     Phrase("The sampler failed: {0}", "采样器出错：{0}"),
     Phrase("The model {0} is not loaded here.", "模型 {0} 没有载入。"),
