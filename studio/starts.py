@@ -17,6 +17,8 @@ from studio.recorder import Recorder
 from studio.store import Store
 from studio.watch import Watch
 
+STOPPED = "The job was stopped meanwhile: look at it again."
+
 
 class Starts:
     """One job after the other, in the order in which the engine begins them."""
@@ -48,12 +50,12 @@ class Starts:
         try:
             return self._thread.submit(self._begin, event)
         except RuntimeError as error:
-            raise Conflict("The studio is stopping.") from error
+            raise Conflict(STOPPED) from error
 
     def _begin(self, event: Started) -> None:
         job_id = event.job_id
         if self._dispatcher.is_leaving(job_id):
-            raise Conflict("The job was stopped meanwhile: look at it again.")
+            raise Conflict(STOPPED)
         try:
             self._store.mark_running(job_id)
         except Conflict:

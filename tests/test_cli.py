@@ -302,7 +302,8 @@ def test_a_failing_model_is_one_sentence_with_nothing_written(tmp_path: Path) ->
 
 def test_ctrl_c_stops_generate_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
     script = f"""
-import functools, sys
+import functools, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
 from studio import cli, generate
 from studio.engine.gaussian import gaussian_model
 model = gaussian_model(step_seconds=0.15)
