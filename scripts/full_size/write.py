@@ -25,6 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from scripts.full_size.architecture import SDXL, Architecture
 from studio.config import draft_model_dir
 from studio.engine.loading import WithoutWeights
+from studio.engine.networks import be_quiet
 from studio.engine.quantize import LEFT
 from studio.engine.quantized import FILE, quantized_like
 
@@ -53,6 +54,7 @@ def write_model(
     `form` is that of the UNet's layers, "int8" or "fp8"; "" leaves them half precision.
     """
     folder.mkdir(parents=True)
+    be_quiet()
     parts: Mapping[str, tuple[Any, Mapping[str, Any], str]] = {
         "unet": (UNet2DConditionModel, architecture.unet, form),
         "controlnet": (ControlNetModel, architecture.controlnet, ""),
