@@ -148,15 +148,26 @@ def wait_for_shape(page: Page, width: int, height: int) -> None:
     )
 
 
+def settled(page: Page, *before: str) -> str:
+    """The digest of the sketch, once it is another than `before` and both sides know it."""
+    handle = page.wait_for_function(
+        "(before) => { const kept = localStorage.getItem('vitrine-sketch');"
+        " return kept && !before.includes(kept) && kept"
+        " === document.querySelector('#sketch-facts [data-digest]')?.dataset.digest && kept; }",
+        arg=list(before),
+    )
+    return str(handle.json_value())
+
+
 def test_strokes_come_through_other_shapes_and_a_reload_unharmed(
     served: Served, new_page: NewPage
 ) -> None:
     page = new_page(served.address)
     draw(page)
-    square = ink(page)
+    square, in_square = ink(page), settled(page)
     choose_size(page, "Photo")
     wait_for_shape(page, 768, 512)
-    wide = ink(page)
+    wide, in_wide = ink(page), settled(page, in_square)
     assert 0.3 * square < wide < 0.8 * square, "it is smaller, and all there"
     choose_size(page, "Square")
     wait_for_shape(page, 768, 768)
@@ -166,19 +177,12 @@ def test_strokes_come_through_other_shapes_and_a_reload_unharmed(
     choose_size(page, "Photo")
     wait_for_shape(page, 768, 512)
     draw(page, ((0.05, 0.05), (0.95, 0.05)))
-    drawn = ink(page)
-    facts = page.locator("#sketch-facts [data-digest]")
-    kept = "() => localStorage.getItem('vitrine-sketch')"
-    page.wait_for_function(
-        "document.querySelector('#sketch-facts [data-digest]').dataset.digest"
-        " === localStorage.getItem('vitrine-sketch')"
-    )
-    digest = page.evaluate(kept)
+    drawn, digest = ink(page), settled(page, in_square, in_wide)
     page.reload()
     page.wait_for_selector("#sketch-pad canvas")
     wait_for_shape(page, 768, 512)
     page.wait_for_function(f"{INK} > 0")
-    expect(facts).to_have_attribute("data-digest", digest)
+    expect(page.locator("#sketch-facts [data-digest]")).to_have_attribute("data-digest", digest)
     assert abs(ink(page) - drawn) < 0.02 * drawn
 
 
