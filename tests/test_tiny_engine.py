@@ -137,4 +137,4 @@ def test_a_control_image_is_followed_as_in_the_pipeline_of_diffusers(
         output_type="latent",
     ).images[0]
     ours = draw(model, {"job": (0, job)})["job"]
-    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
