@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["unet", "controlnet", "vae"],
 )
-def test_networks_have_as_many_parameters_as_the_published(
+def test_networks_have_as_many_parameters_as_are_told_of_them(
     cls: Any, config: dict[str, Any], num: int
 ) -> None:
     with WithoutWeights():
