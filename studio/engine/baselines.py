@@ -15,11 +15,10 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import AutoPipelineForText2Image, ControlNetModel
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from transformers.utils import logging as transformers_logging
 
 from studio.engine.decoder import VaeDecoder, load_preview
+from studio.engine.networks import be_quiet
 from studio.engine.samplers import SAMPLERS
 from studio.engine.setup import no_control_images
 from studio.events import Pixels
@@ -48,10 +47,7 @@ class FieldPipeline:
         compile_backend: str = "",
     ) -> None:
         self._load_control = load_control
-        diffusers_logging.set_verbosity_error()
-        diffusers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
+        be_quiet()
         options: dict[str, Any] = {
             "dtype": getattr(torch, precision),
             "use_safetensors": True,

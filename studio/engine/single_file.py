@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.loaders import single_file_utils as diffusers_names
-from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
+from studio.engine.networks import be_quiet
 from studio.errors import BadModel
 
 Tensors = dict[str, torch.Tensor]
@@ -83,7 +82,7 @@ def convert_checkpoint(
     """
     config = (configs or FAMILIES) / family
     parts = [part for part in MODEL_PARTS if (config / part).is_dir()]
-    _silence()
+    be_quiet()
     for part in parts:
         report(part)
         _convert_part(file, folder / part, config, part)
@@ -103,7 +102,7 @@ def convert_controlnet(
     Raises:
         BadModel: weights are missing, or do not fit the family's shapes.
     """
-    _silence()
+    be_quiet()
     _convert_part(file, folder, (configs or FAMILIES) / family, "controlnet")
 
 
@@ -197,13 +196,6 @@ def _renamed(part: str, saved: Tensors, config: Mapping[str, Any], module: Any) 
                 if f"{old}.{kind}" in saved:
                     renamed[f"add_embedding.{new}.{kind}"] = saved[f"{old}.{kind}"]
     return renamed
-
-
-def _silence() -> None:
-    """Their bars and notices are for people at a prompt; here `report` speaks."""
-    for logger in (diffusers_logging, transformers_logging):
-        logger.set_verbosity_error()
-        logger.disable_progress_bar()
 
 
 def _write_json(path: Path, values: object) -> None:
