@@ -26,7 +26,7 @@ GIGABYTE = 1e9
 SCRATCH = 1.5
 """Taken per byte counted, libraries' scratch space included (a processor's resident memory)."""
 
-NO_MEMORY = (
+OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
     "not enough memory",
     "bad_alloc",
@@ -152,7 +152,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in OUT_OF_MEMORY_WORDS
+    )
 
 
 def release(device: str) -> None:
