@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from studio import cli
-from studio.bench.card import Measuring, Plan, recovery_of
+from studio.bench.card import Extent, Measuring, recovery_of
 from studio.bench.card_results import Line, Results, print_results
 from studio.bench.card_watch import compare, read_smi, watching
 from studio.bench.child import Server, outline
@@ -88,7 +88,7 @@ class Playing:
         return run(len(arguments[0]))
 
 
-def plan(**changes: object) -> Plan:
+def extent(**changes: object) -> Extent:
     folder = exported("sdxl").folder
     known: dict[str, object] = {
         "folder": folder,
@@ -102,7 +102,7 @@ def plan(**changes: object) -> Plan:
         "controlnet": folder / "controlnet",
         "is_quick": True,
     }
-    return Plan(**(known | changes))  # type: ignore[arg-type]
+    return Extent(**(known | changes))  # type: ignore[arg-type]
 
 
 def results(**changes: object) -> Results:
@@ -159,7 +159,7 @@ def test_a_ceiling_is_measured_and_shares_of_it_are_told(report: dict[str, Any])
 
 
 def test_on_a_card_nothing_is_left_out() -> None:
-    measuring, child = Measuring(plan()), Playing()
+    measuring, child = Measuring(extent()), Playing()
     measuring.engine(child)
     for compile_backend in ("", "inductor"):
         for kind in ("", "canny"):
@@ -172,14 +172,14 @@ def test_on_a_card_nothing_is_left_out() -> None:
 
 
 def test_a_model_without_a_controlnet_is_measured_without() -> None:
-    measuring = Measuring(plan(kind="", controlnet=None))
+    measuring = Measuring(extent(kind="", controlnet=None))
     measuring.engine(Playing())
     reasons = {line.reason for line in measuring.results.lines if line.has_control}
     assert reasons == {"the model has no ControlNet"}
 
 
 def test_an_engine_that_gives_up_is_a_reason_for_what_it_has_not_shown() -> None:
-    measuring = Measuring(plan())
+    measuring = Measuring(extent())
     measuring.not_run("The process of engine died.")
     assert {line.reason for line in measuring.results.lines} == {"The process of engine died."}
     assert len(measuring.results.lines) == 2 * len(ENGINE_LINES)
@@ -191,7 +191,7 @@ def test_a_snippet_that_fails_is_a_line_with_its_reason() -> None:
         def call(self, method: str, *arguments: Any) -> Any:
             raise GenerationFailed("CUDA out of memory")
 
-    measuring = Measuring(plan())
+    measuring = Measuring(extent())
     measuring.field("", "", start=lambda spec: Dying())
     (line,) = measuring.results.lines
     assert line.reason == "CUDA out of memory"
@@ -265,7 +265,7 @@ def test_one_picture_fits_into_what_is_left_and_eight_do_not() -> None:
 
 
 def test_the_ceiling_and_the_operations_are_of_the_engines_own_model() -> None:
-    spec = plan(device="cpu", precision="float32").spec("engine", max_rows=4, num_threads=1)
+    spec = extent(device="cpu", precision="float32").spec("engine", max_rows=4, num_threads=1)
     server = Server(spec)
     try:
         server.settle(120.0)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.bench.card_plan import Plan, plan_of
+from studio.bench.card_extent import Extent, extent_of
 from studio.bench.card_results import Line, Results, print_results
 from studio.bench.card_watch import compare, watching
 from studio.bench.child import Child, Spec
@@ -50,39 +50,39 @@ TOO_LONG = "compiling takes minutes on a processor: leave out --quick"
 def run(options: argparse.Namespace) -> int:
     """Measure, and print what was seen."""
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
-        plan = plan_of(options, Path(folder))
-        say(f"{plan.card.name} on {plan.device}: the table comes at the end")
-        results = measure(plan)
+        extent = extent_of(options, Path(folder))
+        say(f"{extent.card.name} on {extent.device}: the table comes at the end")
+        results = measure(extent)
     print_results(results)
     print(json.dumps(results.report()))
     return 0
 
 
 class Measuring:
-    """One run of a plan."""
+    """One run, to the extent that was asked for."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, extent: Extent) -> None:
+        self._extent = extent
         self._presets = load_presets()
-        self._seeds = itertools.count(plan.seed)
+        self._seeds = itertools.count(extent.seed)
         self.results = Results(
-            machine=machine() | {"device": plan.device},
-            model=plan.card.name,
-            num_steps=plan.num_steps,
-            size=plan.card.default_size,
-            is_on_card=plan.is_on_card,
+            machine=machine() | {"device": extent.device},
+            model=extent.card.name,
+            num_steps=extent.num_steps,
+            size=extent.card.default_size,
+            is_on_card=extent.is_on_card,
         )
 
     def engine(self, child: Any) -> None:
         """Everything that the engine has to show; `child` is its process."""
-        plan, results = self._plan, self.results
+        extent, results = self._extent, self.results
         results.engine = child.call("settle", SETTLE_SECONDS)
-        kinds = [None, plan.kind] if plan.kind else [None]
+        kinds = [None, extent.kind] if extent.kind else [None]
         say("ceiling")
-        found = child.call("arithmetic", plan.card.default_size, plan.num_steps, kinds)
+        found = child.call("arithmetic", extent.card.default_size, extent.num_steps, kinds)
         results.ceiling, results.flops = found["ceiling"], found["flops"]
         results.machine = {**results.machine, "card": found["card"]}
-        for kind in ("", plan.kind or None):
+        for kind in ("", extent.kind or None):
             if kind is None:
                 for what in (*(self._rows_name(rows) for rows in ROWS), self._open_name()):
                     results.add(Line(what, has_control=True, reason=NO_CONTROL))
@@ -92,13 +92,13 @@ class Measuring:
 
     def field(self, compile_backend: str, kind: str, start: Callable[[Spec], Any] = Child) -> None:
         """One picture after another by the field's snippet."""
-        plan = self._plan
+        extent = self._extent
         what = "snippet, torch.compile" if compile_backend else "snippet"
         has_control = bool(kind)
-        if compile_backend and plan.is_quick and not plan.is_on_card:
+        if compile_backend and extent.is_quick and not extent.is_on_card:
             self.results.add(Line(what, has_control=has_control, reason=TOO_LONG))
             return
-        spec = plan.spec(
+        spec = extent.spec(
             what,
             max_batch=1,
             compile_backend=compile_backend,
@@ -107,7 +107,7 @@ class Measuring:
 
         def play(child: Any) -> Run:
             child.call("play_closed", self._requests(1, kind), 1, TIMEOUT_SECONDS)
-            wanted = self._requests(plan.num_pictures(1), kind)
+            wanted = self._requests(extent.num_pictures(1), kind)
             run: Run = child.call("play_closed", wanted, 1, TIMEOUT_SECONDS)
             return run
 
@@ -125,13 +125,13 @@ class Measuring:
         self.results.telemetry = self.results.telemetry or {"reason": reason}
 
     def _engine_loads(self, child: Any, kind: str) -> None:
-        plan, best = self._plan, 0.0
+        extent, best = self._extent, 0.0
         child.call("play_closed", self._requests(1, kind), 1, TIMEOUT_SECONDS)
         for rows in ROWS:
             callers = max(1, rows // 2)
-            if not plan.is_quick:
+            if not extent.is_quick:
                 child.call("play_closed", self._requests(callers, kind), callers, TIMEOUT_SECONDS)
-            wanted = self._requests(plan.num_pictures(callers), kind)
+            wanted = self._requests(extent.num_pictures(callers), kind)
             with (
                 self._attempt(self._rows_name(rows), bool(kind)) as attempt,
                 watching() as watched,
@@ -145,14 +145,14 @@ class Measuring:
             reason = "no load before it was played to its end"
             self.results.add(Line(self._open_name(), has_control=bool(kind), reason=reason))
             return
-        wanted = self._requests(8 if plan.is_quick else 48, kind)
+        wanted = self._requests(8 if extent.is_quick else 48, kind)
         arrivals = poisson_arrivals(wanted, SHARE * best, next(self._seeds))
         with self._attempt(self._open_name(), bool(kind)) as attempt:
             attempt(child.call("play_open", arrivals, TIMEOUT_SECONDS))
 
     def _recovery(self, child: Any) -> None:
         """Real allocations fail while 16 rows are to be drawn; then the engine goes on."""
-        if not self._plan.is_on_card:
+        if not self._extent.is_on_card:
             self.results.recovery = {"reason": NO_CARD}
             return
         say("out of memory")
@@ -184,12 +184,12 @@ class Measuring:
         self.results.add(Line.of(what, has_control, runs[0]))
 
     def _requests(self, number: int, kind: str) -> list[Request]:
-        plan = self._plan
+        extent = self._extent
         # Words cost no time, and a small model's tokenizer makes too much of them.
         made = make_requests(
-            plan.card,
+            extent.card,
             self._presets,
-            (plan.num_steps,),
+            (extent.num_steps,),
             number,
             next(self._seeds),
             negative_presets=(),
@@ -208,14 +208,14 @@ class Measuring:
         return f"engine, arrivals at {SHARE:.0%}"
 
 
-def measure(plan: Plan) -> Results:
+def measure(extent: Extent) -> Results:
     """Everything, in the order in which it is to be compared."""
-    measuring, started = Measuring(plan), time.perf_counter()
-    spec = plan.spec(
+    measuring, started = Measuring(extent), time.perf_counter()
+    spec = extent.spec(
         "engine",
-        backend=plan.backend,
+        backend=extent.backend,
         max_rows=max(ROWS),
-        compile_backend="inductor" if plan.is_compiled else "",
+        compile_backend="inductor" if extent.is_compiled else "",
     )
     try:
         say("engine: starting")
@@ -224,7 +224,7 @@ def measure(plan: Plan) -> Results:
     except GenerationFailed as error:
         measuring.not_run(str(error))
     for compile_backend in ("", "inductor"):
-        for kind in ("", plan.kind or None):
+        for kind in ("", extent.kind or None):
             if kind is None:
                 what = "snippet, torch.compile" if compile_backend else "snippet"
                 measuring.results.add(Line(what, has_control=True, reason=NO_CONTROL))

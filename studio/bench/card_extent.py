@@ -1,4 +1,4 @@
-"""`Plan`: what `studio bench card` measures, and how it is asked for."""
+"""`Extent`: what `studio bench card` measures, and how it is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class Extent:
     """What is measured. `kind` of control image, "" where the model follows none."""
 
     folder: Path
@@ -37,7 +37,7 @@ class Plan:
         return self.device.startswith("cuda")
 
     def spec(self, name: str, **changes: Any) -> Spec:
-        """A system as this plan runs it."""
+        """A system as it is measured here."""
         nets = {self.kind: self.controlnet} if self.controlnet is not None else {}
         known: dict[str, Any] = {
             "name": name,
@@ -56,8 +56,8 @@ class Plan:
         return max(2, num_callers) if self.is_quick else max(4, 4 * num_callers)
 
 
-def plan_of(options: argparse.Namespace, folder: Path) -> Plan:
-    """The plan the options ask for; `folder` may be filled and is thrown away.
+def extent_of(options: argparse.Namespace, folder: Path) -> Extent:
+    """The extent the options ask for; `folder` may be filled and is thrown away.
 
     Raises:
         BadInput, BadConfig, BadModel: an option cannot be used.
@@ -76,7 +76,7 @@ def plan_of(options: argparse.Namespace, folder: Path) -> Plan:
     precision = options.precision or ("bfloat16" if device.startswith("cuda") else "float32")
     if precision not in PRECISIONS:
         raise BadInput(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
-    return Plan(
+    return Extent(
         folder=config.model,
         card=card,
         device=device,
