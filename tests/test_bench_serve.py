@@ -27,7 +27,7 @@ from studio.bench.loads import (
     poisson_arrivals,
 )
 from studio.bench.serve import closed_counts, measure
-from studio.bench.serve_plan import Plan, plan_of
+from studio.bench.serve_extent import Extent, extent_of
 from studio.bench.serve_results import Results, print_results
 from studio.bench.targets import BATCHES, ENGINE, ONE, ONE_FLOAT32
 from studio.bench.trace import Run, Summary, Timing, estimate_error, percentile, summarize
@@ -405,16 +405,18 @@ def test_ratios_are_those_of_the_worst_loop() -> None:
 
 
 def test_every_caller_of_a_closed_loop_has_something_to_draw() -> None:
-    plan = Plan(folder=Path(), precision="auto", backend="torch", seconds=60.0)
-    counts = closed_counts(plan, {"a": 1.0, "b": 0.5}, seconds=100.0)
+    extent = Extent(folder=Path(), precision="auto", backend="torch", seconds=60.0)
+    counts = closed_counts(extent, {"a": 1.0, "b": 0.5}, seconds=100.0)
     assert all(count >= callers and count % 3 == 0 for callers, count in counts.items())
-    plenty = closed_counts(plan, {"a": 0.01}, seconds=300.0)
+    plenty = closed_counts(extent, {"a": 0.01}, seconds=300.0)
     assert min(plenty.values()) > max(counts.values())
 
 
 def results_of_a_run() -> Results:
-    plan = Plan(folder=Path(), precision="float32", backend="torch", seconds=1.0, callers=(1, 4))
-    results = Results(plan=plan, card=CARD, batch_rates={1: 1.0, 2: 1.5})
+    extent = Extent(
+        folder=Path(), precision="float32", backend="torch", seconds=1.0, callers=(1, 4)
+    )
+    results = Results(extent=extent, card=CARD, batch_rates={1: 1.0, 2: 1.5})
     run = run_of(timing(0, 1, 2, 4))
     for name in (ONE_FLOAT32, BATCHES, ENGINE):
         for load in ("closed 1", "closed 4", "open 80%"):
@@ -438,7 +440,7 @@ def test_the_report_is_plain_values_and_says_what_capacity_is(
 
 
 def test_a_whole_bench_of_a_tiny_model_loses_no_request(tmp_path: Path) -> None:
-    plan = Plan(
+    extent = Extent(
         folder=write_sdxl(tmp_path / "tiny"),
         precision="float32",
         backend="torch",
@@ -451,7 +453,7 @@ def test_a_whole_bench_of_a_tiny_model_loses_no_request(tmp_path: Path) -> None:
         cache_dir=tmp_path / "cache",
         negative_presets=(),  # its tokens are bytes
     )
-    results = measure(plan)
+    results = measure(extent)
     report = json.loads(json.dumps(results.report()))
     assert {entry["system"] for entry in report["loads"]} == {ONE_FLOAT32, BATCHES, ENGINE}
     assert {entry["load"] for entry in report["loads"]} == {"closed 1", "closed 2", "open 80%"}
@@ -488,18 +490,18 @@ def test_a_table_keeps_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_that_are_no_numbers_are_refused_with_an_example(tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", "--steps", "ten"])
     with pytest.raises(BadInput, match="10,20,30"):
-        plan_of(options, str(tmp_path))
+        extent_of(options, str(tmp_path))
 
 
 @pytest.mark.parametrize("option", ["--minutes=0", "--threads=-1", "--window-ms=nan"])
 def test_a_number_that_means_nothing_is_refused(option: str, tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", option])
     with pytest.raises(BadInput, match="or more"):
-        plan_of(options, str(tmp_path))
+        extent_of(options, str(tmp_path))
 
 
 def test_the_quick_form_is_said_to_be_one(tmp_path: Path) -> None:
     options = cli.build_parser().parse_args(["bench", "serve", "--quick"])
-    plan = plan_of(options, str(tmp_path))
-    assert plan.is_quick
-    assert plan.seconds <= 120
+    extent = extent_of(options, str(tmp_path))
+    assert extent.is_quick
+    assert extent.seconds <= 120

@@ -32,7 +32,7 @@ from pathlib import Path
 from studio.bench import targets
 from studio.bench.child import Child, Spec
 from studio.bench.loads import make_requests, poisson_arrivals
-from studio.bench.serve_plan import Plan, plan_of
+from studio.bench.serve_extent import Extent, extent_of
 from studio.bench.serve_results import Results, best_of, print_results
 from studio.bench.targets import BATCHES, ENGINE, ENGINE_TORCH, ONE, ONE_FLOAT32
 from studio.bench.trace import Run
@@ -53,9 +53,9 @@ DRAIN = 1.3
 def run(options: argparse.Namespace) -> int:
     """Measure, and print what was seen."""
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
-        plan = plan_of(options, folder)
-        say(f"about {plan.seconds / 60:.0f} minutes; the table comes at the end")
-        results = measure(plan)
+        extent = extent_of(options, folder)
+        say(f"about {extent.seconds / 60:.0f} minutes; the table comes at the end")
+        results = measure(extent)
     report = results.report()
     print_results(results)
     if options.out:
@@ -81,17 +81,17 @@ class _Countdown:
         return _Countdown(share * self.left())
 
 
-def measure(plan: Plan) -> Results:
+def measure(extent: Extent) -> Results:
     """Play every load to every system."""
-    results = Results(plan=plan, card=read_card(plan.folder))
-    requests = _request_source(plan, results.card)
+    results = Results(extent=extent, card=read_card(extent.folder))
+    requests = _request_source(extent, results.card)
     with contextlib.ExitStack() as stack:
-        children = _start(plan, results, stack, requests)
+        children = _start(extent, results, stack, requests)
         started = time.perf_counter()
-        pace = _warm_up(children, requests, plan)
+        pace = _warm_up(children, requests, extent)
         _compare_pictures(children, requests(1)[0], results)
-        clock = _Countdown(plan.seconds - (time.perf_counter() - started))
-        counts = closed_counts(plan, pace, clock.left() * CLOSED_SHARE)
+        clock = _Countdown(extent.seconds - (time.perf_counter() - started))
+        counts = closed_counts(extent, pace, clock.left() * CLOSED_SHARE)
         _play_closed(children, results, requests, counts, clock.part(CLOSED_SHARE))
         _play_open(children, results, requests, clock)
         for name in (ENGINE, ENGINE_TORCH):
@@ -106,7 +106,7 @@ def measure(plan: Plan) -> Results:
 
 
 def _start(
-    plan: Plan,
+    extent: Extent,
     results: Results,
     stack: contextlib.ExitStack,
     requests: Callable[[int], list[Request]],
@@ -115,12 +115,12 @@ def _start(
     children: dict[str, Child] = {}
     engine = Spec(
         name=ENGINE,
-        folder=plan.folder,
-        precision=plan.precision,
-        num_threads=plan.num_threads,
-        device=plan.device,
-        backend=plan.backend,
-        cache_dir=plan.cache_dir,
+        folder=extent.folder,
+        precision=extent.precision,
+        num_threads=extent.num_threads,
+        device=extent.device,
+        backend=extent.backend,
+        cache_dir=extent.cache_dir,
     )
 
     def start(spec: Spec) -> Child:
@@ -138,14 +138,14 @@ def _start(
     one = start(dataclasses.replace(pipeline, name=ONE_FLOAT32))
     if precision != "float32":
         one = start(dataclasses.replace(pipeline, name=ONE, precision=precision))
-    probe = dataclasses.replace(requests(1)[0], num_steps=min(plan.steps))
+    probe = dataclasses.replace(requests(1)[0], num_steps=min(extent.steps))
     results.batch_rates = one.call("best_batch", probe)
     batches = dataclasses.replace(
         pipeline,
         name=BATCHES,
         precision=precision,
         max_batch=best_of(results.batch_rates),
-        window_seconds=plan.window_seconds,
+        window_seconds=extent.window_seconds,
         has_previews=True,
     )
     start(batches)
@@ -153,18 +153,18 @@ def _start(
     return children
 
 
-def _request_source(plan: Plan, card: ModelCard) -> Callable[[int], list[Request]]:
+def _request_source(extent: Extent, card: ModelCard) -> Callable[[int], list[Request]]:
     """Gives the next so many requests; no two calls give the same ones."""
-    presets, seeds = load_presets(), itertools.count(plan.seed)
+    presets, seeds = load_presets(), itertools.count(extent.seed)
 
     def requests(number: int) -> list[Request]:
         return make_requests(
             card,
             presets,
-            plan.steps,
+            extent.steps,
             number,
             next(seeds),
-            negative_presets=plan.negative_presets,
+            negative_presets=extent.negative_presets,
         )
 
     return requests
@@ -176,7 +176,7 @@ def _long(request: Request) -> Request:
 
 
 def _warm_up(
-    children: dict[str, Child], requests: Callable[[int], list[Request]], plan: Plan
+    children: dict[str, Child], requests: Callable[[int], list[Request]], extent: Extent
 ) -> dict[str, float]:
     """Seconds per picture by system, from a short loop after one that is thrown away.
 
@@ -186,11 +186,11 @@ def _warm_up(
     pace = {}
     for name, child in children.items():
         for _ in range(2):
-            run: Run = child.call("play_closed", requests(len(plan.steps)), 4, _timeout(plan))
+            run: Run = child.call("play_closed", requests(len(extent.steps)), 4, _timeout(extent))
         errors = [timing.error for timing in run.timings if timing.error is not None]
         if errors:
             raise GenerationFailed(f"{name}: {errors[0]}")
-        pace[name] = run.wall_seconds / len(plan.steps)
+        pace[name] = run.wall_seconds / len(extent.steps)
         say(f"{name}: about {pace[name]:.2f} s a picture")
     return pace
 
@@ -204,17 +204,17 @@ def _compare_pictures(children: dict[str, Child], request: Request, results: Res
         results.picture_difference[name] = float(difference.mean())
 
 
-def closed_counts(plan: Plan, pace: dict[str, float], seconds: float) -> dict[int, int]:
+def closed_counts(extent: Extent, pace: dict[str, float], seconds: float) -> dict[int, int]:
     """Pictures of each closed loop: alike for all, in whole blocks of the mix of steps, at least
     one for every caller; as many as the time allows.
     """
-    block = len(plan.steps)
-    in_all = seconds / plan.num_rounds / sum(pace.values())
-    each = max(2 * block, block * math.floor(in_all / len(plan.callers) / block))
-    counts = {n: max(each, block * math.ceil(n / block)) for n in plan.callers}
+    block = len(extent.steps)
+    in_all = seconds / extent.num_rounds / sum(pace.values())
+    each = max(2 * block, block * math.floor(in_all / len(extent.callers) / block))
+    counts = {n: max(each, block * math.ceil(n / block)) for n in extent.callers}
     while sum(counts.values()) > in_all and each > 2 * block:  # the many callers took more
         each -= block
-        counts = {n: max(each, block * math.ceil(n / block)) for n in plan.callers}
+        counts = {n: max(each, block * math.ceil(n / block)) for n in extent.callers}
     return counts
 
 
@@ -226,15 +226,15 @@ def _play_closed(
     clock: _Countdown,
 ) -> None:
     turn = 0
-    for round_ in range(results.plan.num_rounds):
-        if round_ and clock.left() < clock.seconds / results.plan.num_rounds / 2:
+    for round_ in range(results.extent.num_rounds):
+        if round_ and clock.left() < clock.seconds / results.extent.num_rounds / 2:
             return  # the machine was slower than it promised: half a round would favour some
         for num_callers, count in counts.items():
             wanted = requests(count)
             load = targets.closed(num_callers)
             for name in _rotated(list(children), turn):
                 run = children[name].call(
-                    "play_closed", wanted, num_callers, _timeout(results.plan)
+                    "play_closed", wanted, num_callers, _timeout(results.extent)
                 )
                 results.runs[name, load].append(run)
             turn += 1
@@ -248,21 +248,21 @@ def _play_open(
     clock: _Countdown,
 ) -> None:
     """The load that the verdict is about gets twice the time of the others."""
-    plan = results.plan
-    weights = {share: 2 if share == plan.verdict_share else 1 for share in plan.shares}
+    extent = results.extent
+    weights = {share: 2 if share == extent.verdict_share else 1 for share in extent.shares}
     names = [name for name in children if name != ONE_FLOAT32 or ONE not in children]
-    unit = clock.left() / DRAIN / len(names) / sum(weights.values()) / plan.num_rounds
-    capacity, block, turn = results.capacity(), len(plan.steps), 0
-    for round_ in range(plan.num_rounds):
+    unit = clock.left() / DRAIN / len(names) / sum(weights.values()) / extent.num_rounds
+    capacity, block, turn = results.capacity(), len(extent.steps), 0
+    for round_ in range(extent.num_rounds):
         if round_ and clock.left() < 0:
             return
-        for share in plan.shares:
+        for share in extent.shares:
             rate = share * capacity
             count = block * max(2, round(unit * weights[share] * rate / block))
-            arrivals = poisson_arrivals(requests(count), rate, plan.seed + turn)
+            arrivals = poisson_arrivals(requests(count), rate, extent.seed + turn)
             load = targets.open_at(share)
             for name in _rotated(names, turn):
-                run = children[name].call("play_open", arrivals, _timeout(plan))
+                run = children[name].call("play_open", arrivals, _timeout(extent))
                 results.runs[name, load].append(run)
             turn += 1
             say(f"round {round_ + 1}: {load} of {capacity:.2f} pictures/s, {count} pictures each")
@@ -273,9 +273,9 @@ def _rotated(names: list[str], turn: int) -> list[str]:
     return names[start:] + names[:start]
 
 
-def _timeout(plan: Plan) -> float:
+def _timeout(extent: Extent) -> float:
     """No load may take longer than this; what is not done by then counts as it stands."""
-    return max(60.0, plan.seconds / 2)
+    return max(60.0, extent.seconds / 2)
 
 
 def say(text: str) -> None:

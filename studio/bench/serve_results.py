@@ -8,7 +8,7 @@ from typing import Any
 
 from studio.bench import targets
 from studio.bench.common import machine, print_table, shown, shown_against, without_none
-from studio.bench.serve_plan import Plan
+from studio.bench.serve_extent import Extent
 from studio.bench.targets import BATCHES
 from studio.bench.trace import Run, Summary, Timing, estimate_error, summarize
 from studio.model_card import ModelCard
@@ -18,7 +18,7 @@ from studio.model_card import ModelCard
 class Results:
     """What a run saw, by system and load."""
 
-    plan: Plan
+    extent: Extent
     card: ModelCard
     runs: dict[tuple[str, str], list[Run]] = dataclasses.field(
         default_factory=lambda: defaultdict(list)
@@ -36,15 +36,15 @@ class Results:
         """Pictures a second of static batches in the best of the closed loops."""
         summaries = self.summaries()
         return max(
-            summaries[BATCHES, targets.closed(n)].pictures_per_second for n in self.plan.callers
+            summaries[BATCHES, targets.closed(n)].pictures_per_second for n in self.extent.callers
         )
 
     def targets(self) -> list[targets.Target]:
         return targets.judge(
             self.summaries(),
-            callers=self.plan.callers,
+            callers=self.extent.callers,
             steps_after_cancel=self.steps_after_cancel,
-            verdict_share=self.plan.verdict_share,
+            verdict_share=self.extent.verdict_share,
         )
 
     def estimate_errors(self) -> dict[str, float]:
@@ -58,22 +58,22 @@ class Results:
 
     def report(self) -> dict[str, Any]:
         """Everything, in plain values."""
-        plan = self.plan
+        extent = self.extent
         return {
             "bench": "serve",
-            "is_quick": plan.is_quick,
+            "is_quick": extent.is_quick,
             "minutes": self.wall_seconds / 60,
-            "machine": machine() | {"device": plan.device, "num_threads": plan.num_threads},
+            "machine": machine() | {"device": extent.device, "num_threads": extent.num_threads},
             "model": self.card.name,
             "sampler": self.card.default_sampler,
             "guidance_scale": self.card.default_guidance_scale,
             "size": list(self.card.default_size),
-            "steps": list(plan.steps),
-            "num_rounds": plan.num_rounds,
+            "steps": list(extent.steps),
+            "num_rounds": extent.num_rounds,
             "systems": self.systems,
             "static_batches": {
                 "max_batch": best_of(self.batch_rates),
-                "window_seconds": plan.window_seconds,
+                "window_seconds": extent.window_seconds,
                 "pictures_per_second_by_batch": self.batch_rates,
             },
             "capacity_pictures_per_second": self.capacity(),

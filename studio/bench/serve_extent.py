@@ -1,4 +1,4 @@
-"""`Plan`: what `studio bench serve` measures, and how it is asked for."""
+"""`Extent`: what `studio bench serve` measures, and how it is asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_MINUTES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class Extent:
     """What is measured. `steps` are the step counts in their shares; times are seconds."""
 
     folder: Path
@@ -35,8 +35,8 @@ class Plan:
     negative_presets: tuple[str, ...] = NEGATIVE_PRESETS
 
 
-def plan_of(options: argparse.Namespace, folder: str) -> Plan:
-    """The plan the options ask for; `folder` may be filled and is thrown away.
+def extent_of(options: argparse.Namespace, folder: str) -> Extent:
+    """The extent the options ask for; `folder` may be filled and is thrown away.
 
     Raises:
         BadInput: an option cannot be used.
@@ -51,7 +51,7 @@ def plan_of(options: argparse.Namespace, folder: str) -> Plan:
         steps = ()
     if not steps or min(steps) < 1:
         raise BadInput("--steps must be whole numbers with commas between, as in 10,20,30.")
-    plan = Plan(
+    extent = Extent(
         folder=config.model,
         precision=config.precision,
         backend=options.backend,
@@ -64,10 +64,10 @@ def plan_of(options: argparse.Namespace, folder: str) -> Plan:
         seed=options.seed,
     )
     if not options.quick:
-        return plan
+        return extent
     return dataclasses.replace(
-        plan,
-        seconds=min(plan.seconds, 120.0),
+        extent,
+        seconds=min(extent.seconds, 120.0),
         is_quick=True,
         callers=(1, 4, 16),
         shares=(0.8,),
