@@ -20,9 +20,9 @@ from studio.file_names import slug
 from studio.gallery import PAGE_SIZE, Look
 from studio.person import Person
 from studio.shelf import Shelved
-from studio.ui.describe import described
+from studio.ui.describe import SayTerms, described
 from studio.ui.gallery_view import render_details
-from studio.ui.speech import Say, say_for
+from studio.ui.speech import language_of
 from studio.who import person_of
 
 
@@ -56,6 +56,9 @@ Ids = Annotated[list[str], Body(embed=True, max_length=10_000)]
 def add_gallery_routes(app: FastAPI, studio: Studio) -> None:
     """Add them to `app`."""
     # A value out of bounds is answered by FastAPI, with a status of 422.
+
+    def say_for(request: Request) -> SayTerms:
+        return SayTerms(language_of(request), vocabulary=studio.presets.vocabulary)
 
     @app.get("/thumbs/{image_id}.webp")
     def thumb(request: Request, image_id: str) -> Response:
@@ -176,7 +179,7 @@ def _free_name(item: Shelved, taken: set[str]) -> str:
     return name
 
 
-def _item(item: Shelved, say: Say) -> dict[str, Any]:
+def _item(item: Shelved, say: SayTerms) -> dict[str, Any]:
     """What a cell of the grid shows."""
     image = item.image
     return {

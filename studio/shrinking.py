@@ -23,7 +23,7 @@ from studio.engine.layout import check_folder, weight_files
 from studio.errors import BadInput
 from studio.model_card import ModelCard
 from studio.model_choice import additions
-from studio.presets import FIELDS, load_presets
+from studio.presets import FIELDS, Presets, load_presets
 from studio.request import Request
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def prune(
     return figures
 
 
-def requests_of(card: ModelCard, extent: Extent) -> list[Request]:
+def requests_of(card: ModelCard, presets: Presets, extent: Extent) -> list[Request]:
     """Briefs of the vocabulary's words at random, every other with a preset of what to keep out."""
-    presets = load_presets()
     generator = random.Random(extent.seed)
     negatives = [preset.id for preset in presets.negatives]
     requests = []
@@ -134,9 +133,10 @@ def _look(config: Config, extent: Extent, report: Report) -> tuple[Model, list[R
     from studio.engine.model import load_model
 
     card = check_folder(config.model)
+    requests = requests_of(card, load_presets(config.presets_dir), extent)
     controlnets, _ = additions(config, card.family)
     model = load_model(config.model, precision="float32", report=report, controlnets=controlnets)
-    return model, record(model, requests_of(card, extent), report=report)
+    return model, record(model, requests, report=report)
 
 
 def _figures(model: Model, unet: Any, rows: list[Rows], report: Report) -> dict[str, Any]:

@@ -67,7 +67,9 @@ def classifier(classifier_file: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def ground(world: Path, classifier_file: Path) -> Ground:
-    return Ground.prepare(classifier_file, renders=world / "held", training=world / "training")
+    return Ground.prepare(
+        classifier_file, presets=PRESETS, renders=world / "held", training=world / "training"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +313,7 @@ def test_what_cannot_be_measured_is_said_instead_of_a_number(
     classifier_file: Path, tmp_path: Path
 ) -> None:
     folder = write_sdxl(tmp_path / "plain")
-    ground = Ground.prepare(classifier_file)
+    ground = Ground.prepare(classifier_file, presets=PRESETS)
     extent = Extent(num_briefs=3, settings=Settings(num_steps=1))
     with Painter.open(config(folder)) as painter:
         figures = evaluate(painter, ground, extent).figures

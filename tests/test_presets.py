@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from studio import cli
 from studio.brief import Brief
 from studio.errors import BadConfig
 from studio.model_card import ModelCard
 from studio.presets import FIELDS, Presets, SizePreset, Term, Vocabulary, load_presets
+from studio.ui.snapshot import Chosen, look
+from studio.ui.speech import Language, Say
 from tests.conftest import OpenStudio
 
 
@@ -152,6 +155,39 @@ def test_a_studio_offers_the_presets_of_its_house(open_studio: OpenStudio, tmp_p
     studio = open_studio(presets_dir=tmp_path)
     request = studio.check(Brief(subject="mug", shot="house"))
     assert request.prompt == "a mug, in the light of our house"
+
+
+def test_a_word_of_the_house_is_said_in_the_persons_language(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    (tmp_path / "vocabulary.toml").write_text(
+        '[[subject]]\nid = "samovar"\nen = "samovar"\nzh = "茶炊"\n', encoding="utf-8"
+    )
+    studio = open_studio(presets_dir=tmp_path)
+    shown = look(studio, Chosen(), say=Say(Language.ZH))
+    assert shown.say.term("subject", "samovar") == "茶炊"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate --subject mug --out pictures",
+        "evaluate",
+        "evaluate prompts",
+        "prune --ratio 0.2 --out model",
+    ],
+)
+def test_every_command_that_draws_reads_the_presets_of_its_house(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VITRINE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("VITRINE_PRESETS_DIR", str(tmp_path / "nowhere"))
+    assert cli.main(command.split()) == BadConfig.exit_code
+    assert "There is no folder of presets" in capsys.readouterr().err
 
 
 def test_a_house_without_a_folder_is_told(open_studio: OpenStudio, tmp_path: Path) -> None:

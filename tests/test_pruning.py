@@ -30,6 +30,7 @@ from studio.engine.pruning import (
 from studio.engine.reference import distance
 from studio.engine.torch_denoiser import TorchDenoiser
 from studio.errors import BadInput, BadModel
+from studio.presets import load_presets
 from studio.shrinking import Extent, prune, requests_of
 from tests.exported_models import exported
 from tests.test_tensorrt import following, rows
@@ -162,6 +163,7 @@ def test_nothing_is_written_over(made: Path) -> None:
 
 def test_briefs_are_of_the_presets_with_and_without_what_to_keep_out() -> None:
     model: Model = exported("sdxl").model
-    requests = requests_of(model.card, Extent(num_pictures=4))
+    presets = load_presets()
+    requests = requests_of(model.card, presets, Extent(num_pictures=4))
     assert [bool(one.negative_prompt) for one in requests] == [False, True, False, True]
-    assert requests == requests_of(model.card, Extent(num_pictures=4))
+    assert requests == requests_of(model.card, presets, Extent(num_pictures=4))

@@ -15,19 +15,23 @@ from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
 from studio.live import LivePicture
+from studio.presets import load_presets
 from studio.request import Request
 from studio.terms import LOCAL_OWNER
-from studio.ui.describe import described
+from studio.ui.describe import SayTerms, described
 from studio.ui.progress import render_progress
 from studio.ui.recent import render_recent
 from studio.ui.result import render_result
 from studio.ui.snapshot import MAX_ACTIVE_CARDS, Chosen, Snapshot, look
-from studio.ui.speech import Language, Say
+from studio.ui.speech import Language
 from studio.verdict import Release
 from tests.conftest import OpenStudio
 
 EVIL = '<script>alert("x")</script>'
 READY = Health(state=State.READY)
+ENGLISH, CHINESE = (
+    SayTerms(language, vocabulary=load_presets().vocabulary) for language in Language
+)
 
 
 def view(
@@ -98,6 +102,7 @@ def snapshot(**values: Any) -> Snapshot:
         "recent": (),
         "result": None,
         "chosen": Chosen(),
+        "say": ENGLISH,
     }
     return Snapshot(**(known | values))
 
@@ -303,5 +308,5 @@ def test_a_snapshot_is_busy_while_jobs_run_or_the_model_warms() -> None:
 def test_a_product_is_named_in_the_persons_language(
     brief: Brief, english: str, chinese: str
 ) -> None:
-    assert described(brief, Say(Language.EN)) == english
-    assert described(brief, Say(Language.ZH)) == chinese
+    assert described(brief, ENGLISH) == english
+    assert described(brief, CHINESE) == chinese

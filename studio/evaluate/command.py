@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from studio.evaluate.ground import Ground
     from studio.evaluate.measure import Drawn, Evaluation, Extent
     from studio.evaluate.painter import Painter
+    from studio.presets import Presets
 
 MAX_NUM = 100_000
 
@@ -117,11 +118,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     from studio.evaluate.painter import Painter
     from studio.evaluate.report import print_table, rows, write_files
     from studio.evaluate.sheet import build_sheet
+    from studio.presets import load_presets
 
-    extent, config = _extent(options), _config(options, options.model)
-    against = _against(options, extent)
+    config = _config(options, options.model)
+    presets = load_presets(config.presets_dir)
+    extent = _extent(options, presets)
+    against = _against(options, extent, presets)
     other = _config(options, options.against) if options.against else None
-    ground = _ground(options, _path(options.training))
+    ground = _ground(options, presets, _path(options.training))
     with Painter.open(config) as painter:
         evaluation = evaluate(painter, ground, extent, _bars)
         if other is None and (options.against_steps or options.against_quality):
@@ -136,7 +140,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(json.dumps(evaluation.figures, ensure_ascii=False))
 
 
-def _against(options: argparse.Namespace, extent: Extent) -> Extent:
+def _against(options: argparse.Namespace, extent: Extent, presets: Presets) -> Extent:
     """What is drawn for comparison: the same, but for what was said of the other."""
     import dataclasses
 
@@ -146,7 +150,7 @@ def _against(options: argparse.Namespace, extent: Extent) -> Extent:
     num_steps = _optional(options.against_steps, "--against-steps", 1)
     if options.against_quality is not None:
         # A quality has steps, guidance and sampler of its own.
-        settings = Settings(quality=_quality(options.against_quality))
+        settings = Settings(quality=_quality(options.against_quality, presets))
     if num_steps is not None:
         settings = dataclasses.replace(settings, num_steps=num_steps)
     return dataclasses.replace(extent, settings=settings)
@@ -179,9 +183,11 @@ def _prompts(options: argparse.Namespace) -> None:
     from studio.evaluate.prompts import experiment
     from studio.evaluate.prompts_report import build_sheet, rows
     from studio.evaluate.report import print_table, write_files
+    from studio.presets import load_presets
 
-    extent, config = _extent(options), _config(options, options.model)
-    ground = _ground(options, None)
+    config = _config(options, options.model)
+    presets = load_presets(config.presets_dir)
+    extent, ground = _extent(options, presets), _ground(options, presets)
     with Painter.open(config) as painter:
         result = experiment(painter, ground, extent, _bars)
     print_table(list(rows(result.figures)))
@@ -224,27 +230,26 @@ def _config(options: argparse.Namespace, model: str | None) -> Config:
     return configured(model=model, precision=options.precision, backend=options.backend)
 
 
-def _extent(options: argparse.Namespace) -> Extent:
+def _extent(options: argparse.Namespace, presets: Presets) -> Extent:
     from studio.evaluate.measure import Extent
 
     return Extent(
         num_briefs=_whole(options.num_briefs, "--num-briefs", 2),
         num_sketches=_whole(options.num_sketches, "--num-sketches", 1),
         seed=_whole(options.seed, "--seed", 0, 10_000),
-        settings=_settings(options),
+        settings=_settings(options, presets),
     )
 
 
-def _quality(text: str | None) -> str | None:
+def _quality(text: str | None, presets: Presets) -> str | None:
     """The id of a preset, which is there."""
     from studio.compose import quality_preset
-    from studio.presets import load_presets
 
-    preset = quality_preset(text, load_presets())
+    preset = quality_preset(text, presets)
     return None if preset is None else preset.id
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace, presets: Presets) -> Settings:
     from studio.evaluate.briefs import Settings
 
     scale = None
@@ -258,18 +263,24 @@ def _settings(options: argparse.Namespace) -> Settings:
             ) from None
     num_steps = _optional(options.steps, "--steps", 1)
     return Settings(
-        quality=_quality(options.quality),
+        quality=_quality(options.quality, presets),
         num_steps=num_steps,
         guidance_scale=scale,
         sampler=options.sampler,
     )
 
 
-def _ground(options: argparse.Namespace, training: Path | None) -> Ground:
+def _ground(options: argparse.Namespace, presets: Presets, training: Path | None = None) -> Ground:
     from studio.evaluate.ground import Ground
 
     classifier = _path(options.classifier) or shipped_classifier()
-    return Ground.prepare(classifier, renders=_path(options.renders), training=training, bars=_bars)
+    return Ground.prepare(
+        classifier,
+        presets=presets,
+        renders=_path(options.renders),
+        training=training,
+        bars=_bars,
+    )
 
 
 def _path(text: str | None) -> Path | None:

@@ -20,7 +20,7 @@ from studio.evaluate.memorizing import thumbnails
 from studio.evaluate.readings import Readings
 from studio.evaluate.reference import Reference, reference_of
 from studio.evaluate.renders import Render, read_renders, split, words_of
-from studio.presets import FIELDS, Presets, load_presets
+from studio.presets import FIELDS, Presets
 
 Bars = Callable[[str, int], contextlib.AbstractContextManager[Tell]]
 """`bars(label, total)` shows progress: what it gives is told how many more are done."""
@@ -57,11 +57,14 @@ class Ground:
         cls,
         classifier_path: Path,
         *,
+        presets: Presets,
         renders: Path | None = None,
         training: Path | None = None,
         bars: Bars = no_bars,
     ) -> Ground:
         """Load the classifier, and let it read the held-out `renders` and those in `training`.
+
+        Briefs are written in the words of `presets`.
 
         Raises:
             BadInput: a file or folder cannot be used.
@@ -89,7 +92,7 @@ class Ground:
         return cls(
             classifier=classifier,
             reference=reference,
-            presets=load_presets(),
+            presets=presets,
             held_out=tuple(held_out),
             readings=readings,
             learned=learned,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Sequence
 
 from studio.brief import Brief
@@ -10,42 +10,43 @@ from studio.image_record import ImageRecord
 from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.live import LivePicture
-from studio.presets import Vocabulary, load_presets
+from studio.presets import Vocabulary
 from studio.ui.speech import Language, Say
 from studio.ui.texts import create as words
 from studio.ui.times import about, rounded
 from studio.verdict import Release
 
 
-def describe(view: JobView, say: Say) -> str:
+@dataclasses.dataclass(frozen=True)
+class SayTerms(Say):
+    """One language, and the studio's terms in it."""
+
+    vocabulary: Vocabulary = dataclasses.field(kw_only=True)
+
+    def term(self, field: str, text: str) -> str:
+        """A word of a brief in this language, or as it was typed."""
+        term = self.vocabulary.match(field, text)
+        return text if term is None else term.of(self.language)
+
+
+def describe(view: JobView, say: SayTerms) -> str:
     """What was typed, not the compiled prompt."""
     return described(view.job.brief, say) or view.job.request.prompt
 
 
-def described(brief: Brief, say: Say, *, leave_out: tuple[str, ...] = ()) -> str:
+def described(brief: Brief, say: SayTerms, *, leave_out: tuple[str, ...] = ()) -> str:
     """ "red ceramic mug, wooden table": without the fields of `leave_out`.
 
     Words the studio knows are said in the person's language, whichever they were typed in.
     """
     color, material, subject, scene = (
-        "" if field in leave_out else spoken(field, getattr(brief, field), say)
+        "" if field in leave_out else say.term(field, getattr(brief, field))
         for field in ("color", "material", "subject", "scene")
     )
     parts = [part for part in (color, material, subject) if part]
     is_chinese = say.language is Language.ZH and not any(part.isascii() for part in parts)
     product = ("" if is_chinese else " ").join(parts)
     return ("，" if is_chinese else ", ").join(filter(None, (product, scene)))
-
-
-def spoken(field: str, text: str, say: Say) -> str:
-    """A word of a brief in the person's language, or as it was typed."""
-    term = _vocabulary().match(field, text)
-    return text if term is None else term.of(say.language)
-
-
-@functools.cache
-def _vocabulary() -> Vocabulary:
-    return load_presets().vocabulary
 
 
 def varied_in(briefs: Sequence[Brief]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import datetime
 from studio.job import Job
 from studio.loras import as_text
 from studio.shelf import Shelved
-from studio.ui.describe import described
+from studio.ui.describe import SayTerms, described
 from studio.ui.markup import escape, joined, picture_address
 from studio.ui.speech import Phrase, Say
 from studio.ui.texts import common
@@ -141,7 +141,7 @@ def _dialogs(say: Say) -> str:
     )
 
 
-def render_details(item: Shelved, job: Job, say: Say) -> str:
+def render_details(item: Shelved, job: Job, say: SayTerms) -> str:
     """A picture, large, with everything that is recorded of it and what can be done."""
     image, request = item.image, job.request
     title = described(item.brief, say) or request.prompt

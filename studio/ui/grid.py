@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from studio.job import JobStatus
 from studio.job_view import JobView
-from studio.ui.describe import current_picture, released, spoken, varied_in
+from studio.ui.describe import SayTerms, current_picture, released, varied_in
 from studio.ui.markup import button, escape, picture_address, preview_address
 from studio.ui.progress import group_title
 from studio.ui.snapshot import GroupView
-from studio.ui.speech import Say
 from studio.ui.texts import create as words
 
 MAX_COLUMNS = 6
 
 
-def render_grid(group: GroupView, say: Say) -> str:
+def render_grid(group: GroupView, say: SayTerms) -> str:
     """Every variant, finished or not, with what is its own; one click shows it large."""
     briefs = [view.job.brief for view in group.views]
     colors = list(dict.fromkeys(brief.color for brief in briefs))
@@ -37,9 +36,9 @@ def render_grid(group: GroupView, say: Say) -> str:
     )
 
 
-def _tile(view: JobView, varied: tuple[str, ...], say: Say) -> str:
+def _tile(view: JobView, varied: tuple[str, ...], say: SayTerms) -> str:
     job = view.job
-    title = " · ".join(spoken(name, getattr(job.brief, name), say) for name in varied)
+    title = " · ".join(say.term(name, getattr(job.brief, name)) for name in varied)
     live, image = current_picture(view), released(view).get(0)
     state, inside = words.UNFINISHED, ""
     if image is not None:

@@ -17,6 +17,7 @@ from studio.job_view import JobView
 from studio.person import Person, Role
 from studio.ui.brief_form import heading
 from studio.ui.describe import (
+    SayTerms,
     current_picture,
     describe,
     described,
@@ -121,7 +122,7 @@ def waiting_for_model(snapshot: Snapshot) -> str:
 
 
 def gentle_stops(
-    view: JobView, say: Say, *, has_keys: bool = False, index: int | None = None
+    view: JobView, say: SayTerms, *, has_keys: bool = False, index: int | None = None
 ) -> str:
     """The two ways to stop less than all at once, for a running job of several pictures.
 
@@ -164,7 +165,7 @@ def gentle_stops(
     return "".join(buttons)
 
 
-def _active_card(view: JobView, waiting_for: str, say: Say) -> str:
+def _active_card(view: JobView, waiting_for: str, say: SayTerms) -> str:
     job = view.job
     title = describe(view, say)
     if job.status is JobStatus.QUEUED:
@@ -178,7 +179,7 @@ def _active_card(view: JobView, waiting_for: str, say: Say) -> str:
     return _card(view, f'<p class="v-note">{escape(text)}</p>{more}', stop, "active", say)
 
 
-def _trouble_card(view: JobView, say: Say) -> str:
+def _trouble_card(view: JobView, say: SayTerms) -> str:
     title = describe(view, say)
     name = say(words.AGAIN_NAME, title=title)
     if view.job.status is JobStatus.FAILED:
@@ -190,13 +191,13 @@ def _trouble_card(view: JobView, say: Say) -> str:
     return _card(view, f'<p class="v-note">{escape(text)}</p>', again, kind, say)
 
 
-def group_title(group: GroupView, say: Say) -> str:
+def group_title(group: GroupView, say: SayTerms) -> str:
     """What all variants of a group have in common."""
     briefs = [view.job.brief for view in group.views]
     return described(briefs[0], say, leave_out=varied_in(briefs))
 
 
-def _group_card(group: GroupView, say: Say) -> str:
+def _group_card(group: GroupView, say: SayTerms) -> str:
     title = group_title(group, say)
     most = len(group.views)
     text = say(words.DRAWN_OF, number=group.num_drawn, most=most)
@@ -232,7 +233,7 @@ def _group_miniature(group: GroupView) -> str:
     return _miniature(drawn[-1] if drawn else group.first_active)
 
 
-def _card(view: JobView, body: str, control: str, kind: str, say: Say) -> str:
+def _card(view: JobView, body: str, control: str, kind: str, say: SayTerms) -> str:
     """The card of one job; `body` and `control` are HTML."""
     title = describe(view, say)
     shown = _shown("show", view.job.id, title, _miniature(view), say)

@@ -17,6 +17,7 @@ from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.ui.brief_form import heading
 from studio.ui.describe import (
+    SayTerms,
     current_picture,
     describe,
     drawn_words,
@@ -104,7 +105,7 @@ def _mat(inside: str) -> str:
     return f'<div class="v-mat">{inside}</div>'
 
 
-def _picture(view: JobView, image: ImageRecord, say: Say) -> str:
+def _picture(view: JobView, image: ImageRecord, say: SayTerms) -> str:
     title = escape(describe(view, say))
     return (
         f'<img class="v-picture" src="{picture_address(image.id)}" alt="{title}" '
@@ -113,7 +114,7 @@ def _picture(view: JobView, image: ImageRecord, say: Say) -> str:
     )
 
 
-def _facts(view: JobView, image: ImageRecord, say: Say) -> str:
+def _facts(view: JobView, image: ImageRecord, say: SayTerms) -> str:
     """Its caption, download, how it was made, and ways to go on from it."""
     job, control = view.job, view.job.request.control
     facts = {
@@ -143,7 +144,7 @@ def _facts(view: JobView, image: ImageRecord, say: Say) -> str:
     )
 
 
-def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Say) -> str:
+def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: SayTerms) -> str:
     job, live = view.job, view.live.get(index)
     bar = note = ""
     if index in view.images:
@@ -180,7 +181,7 @@ def _unfinished(view: JobView, index: int, waiting_for: str, strip: str, say: Sa
     )
 
 
-def _controls(view: JobView, index: int, say: Say) -> str:
+def _controls(view: JobView, index: int, say: SayTerms) -> str:
     if view.job.status.is_active:
         stop = button(say(words.STOP), "stop", id=view.job.id, keys="Control+Period")
         shown = index if index in view.live else None

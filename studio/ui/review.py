@@ -20,6 +20,7 @@ from studio.moderation.plot import curve_svg
 from studio.moderation.service import Case
 from studio.person import Person, Role
 from studio.ui.area import Area, Frame, Shortcut
+from studio.ui.describe import SayTerms
 from studio.ui.markup import escape
 from studio.ui.review_case import render_case, render_empty
 from studio.ui.speech import Say, say_for
@@ -189,7 +190,8 @@ def drawn(studio: Studio, person: Person, desk: Desk, say: Say) -> tuple[Desk, s
             desk = dataclasses.replace(desk, review_id="")
     if case is None:
         return desk, render_empty(studio, person, say)
-    return desk, render_case(case, studio.moderation.policy, say)
+    terms = SayTerms(say.language, vocabulary=studio.presets.vocabulary)
+    return desk, render_case(case, studio.moderation.policy, terms)
 
 
 def render_counts(studio: Studio, person: Person, desk: Desk, say: Say) -> str:

@@ -10,7 +10,7 @@ from studio.moderation.service import Case
 from studio.moderation_policy import ModerationPolicy
 from studio.person import Person
 from studio.review import Act, Origin
-from studio.ui.describe import described
+from studio.ui.describe import SayTerms, described
 from studio.ui.markup import escape
 from studio.ui.speech import Language, Phrase, Say
 from studio.ui.texts import review as texts
@@ -34,7 +34,7 @@ def render_empty(studio: Studio, person: Person, say: Say, *, lead: Phrase | Non
     )
 
 
-def render_case(case: Case, policy: ModerationPolicy, say: Say) -> str:
+def render_case(case: Case, policy: ModerationPolicy, say: SayTerms) -> str:
     """The whole case; the browser keeps which of its looks was asked for last."""
     review = case.review
     address = f"/review/pictures/{review.id}.png"
@@ -52,7 +52,7 @@ def render_case(case: Case, policy: ModerationPolicy, say: Say) -> str:
     )
 
 
-def _facts(case: Case, policy: ModerationPolicy, say: Say) -> str:
+def _facts(case: Case, policy: ModerationPolicy, say: SayTerms) -> str:
     review, history = case.review, case.history
     score = review.scores.get(CLASSIFIER)
     score_words = say(texts.NO_SCORE)

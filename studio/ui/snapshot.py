@@ -15,6 +15,7 @@ from studio.image_record import ImageRecord
 from studio.job import Job, JobStatus
 from studio.job_view import JobView
 from studio.terms import LOCAL_OWNER, ServiceClass
+from studio.ui.describe import SayTerms
 from studio.ui.speech import Say
 from studio.variants import MAX_VARIANTS
 from studio.verdict import Release
@@ -76,10 +77,10 @@ class Snapshot:
     recent: tuple[ImageRecord, ...]
     result: JobView | None
     chosen: Chosen
+    say: SayTerms
     groups: tuple[GroupView, ...] = ()
     result_group: GroupView | None = None
     is_anybody_busy: bool = False
-    say: Say = dataclasses.field(default_factory=Say)
 
     @property
     def is_busy(self) -> bool:
@@ -119,7 +120,7 @@ def look(
         groups=tuple(group for group in groups if group is not None),
         chosen=chosen,
         is_anybody_busy=studio.num_active() > studio.drafts.num_active,
-        say=say or Say(),
+        say=SayTerms((say or Say()).language, vocabulary=studio.presets.vocabulary),
     )
 
 
