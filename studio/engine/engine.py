@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from studio.engine.awaited_starts import AwaitedStarts
 from studio.engine.clock import StageClock
 from studio.engine.decoder import Decoding
 from studio.engine.flight import Flight, Submission
@@ -113,7 +114,7 @@ class Engine:
         self._to_decode: collections.deque[Sample] = collections.deque()
         self._in_hand: list[_InHand] = []
         self._flights: dict[str, Flight] = {}
-        self._starting: dict[str, Flight] = {}
+        self._starts = AwaitedStarts(emit)
         self._unheard: set[str] = set()
         self.adopt(model, times)
 
@@ -144,7 +145,7 @@ class Engine:
     @property
     def outstanding(self) -> tuple[Submission, ...]:
         """The jobs in flight with the pictures they lack, fit to be submitted to another engine."""
-        while self._starting:  # whether they are started must be known first
+        while self._starts.flights:  # whether they are started must be known first
             self._settle_starts(is_waiting=True)
         return tuple(flight.submission() for flight in self._flights.values())
 
@@ -285,7 +286,7 @@ class Engine:
         self._settle_starts(is_waiting=False)
         while True:
             batch = self._scheduler.schedule(self._now(), is_ready=self._begin)
-            if batch is not None or not self._starting:
+            if batch is not None or not self._starts.flights:
                 return batch
             self._settle_starts(is_waiting=True)
 
@@ -320,42 +321,23 @@ class Engine:
         sample.started_at = self._now()
         return True
 
-    def _start(self, flight: Flight) -> bool:
-        """Whether a job is started; while the listener takes that in, it stands aside."""
-        if flight.starting is None:
-            try:
-                flight.starting = self._emit(Started(job_id=flight.job_id))
-            except Exception as error:
-                self._leave_unstarted(flight, error)
-                return False
-        if flight.starting is None or flight.starting.done():
-            return self._settle_start(flight)
-        self._starting[flight.job_id] = flight
-        for sample in flight.samples:
-            self._scheduler.remove(sample)
-        return False
-
     def _settle_starts(self, *, is_waiting: bool) -> None:
         """Let the jobs come back that are started by now; where asked, wait for the first one."""
-        for flight in tuple(self._starting.values()):
-            if is_waiting or flight.starting is None or flight.starting.done():
-                self._settle_start(flight)
+        for flight in self._starts.flights:
+            self._start(flight, is_waiting=is_waiting)
             is_waiting = False
 
-    def _settle_start(self, flight: Flight) -> bool:
-        """Whether a job is started, once the listener has said so."""
-        self._starting.pop(flight.job_id, None)
-        starting, flight.starting = flight.starting, None
+    def _start(self, flight: Flight, *, is_waiting: bool = False) -> bool:
+        """Whether a job is started; while the listener takes that in, it stands aside."""
         try:
-            if starting is not None:
-                starting.result()
+            flight.is_started = self._starts.settle(flight, is_waiting=is_waiting)
         except Exception as error:
             self._leave_unstarted(flight, error)
             return False
-        flight.is_started = True
+        move = self._scheduler.add if flight.is_started else self._scheduler.remove
         for sample in flight.samples:
-            self._scheduler.add(sample)
-        return True
+            move(sample)
+        return flight.is_started
 
     def _leave_unstarted(self, flight: Flight, error: Exception) -> None:
         if isinstance(error, Conflict):
@@ -503,11 +485,9 @@ class Engine:
         self._drop(flight)
 
     def _drop(self, flight: Flight) -> None:
-        """Hold a job no more; what is being written down of its start comes before what follows."""
+        """Hold a job no more."""
         del self._flights[flight.job_id]
-        self._starting.pop(flight.job_id, None)
-        if flight.starting is not None:
-            flight.starting.exception()
+        self._starts.forget(flight)
 
     def _forget(self, sample: Sample) -> None:
         """Free what a sample holds, wherever it stands."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import Future
 
 from studio.engine.sample import Sample
 from studio.events import Cancelled, Event, Failed, Finished
@@ -38,8 +37,6 @@ class Submission:
 class Flight:
     """`samples` are those not done; `message` is the first thing that went wrong, for its `cause`.
 
-    `starting` is the listener's word on its start, while that is awaited.
-
     A flight that `is_stopped` was asked to end before all its pictures were begun; one that
     `is_parked` ends without a word, since the store has the rest of it.
     """
@@ -48,7 +45,6 @@ class Flight:
         self.job_id = submission.job_id
         self.samples = samples
         self.is_started = submission.is_started
-        self.starting: Future[None] | None = None
         self.is_stopped = submission.is_stopped
         self.is_parked = submission.is_parked
         self.num_drawn = submission.num_drawn
