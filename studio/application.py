@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -36,7 +36,7 @@ from studio.dispatcher import Dispatcher
 from studio.drafts import Drafts
 from studio.engine.classifier_process import ClassifierProcess
 from studio.engine.device_choice import DeviceChoice
-from studio.engine.layout import check_folder, control_folders
+from studio.engine.layout import check_folder
 from studio.engine.manager import Health, LoadModel, Manager
 from studio.errors import NotFound, StudioError
 from studio.estimates import Estimates
@@ -55,7 +55,7 @@ from studio.key_rows import KeyRows
 from studio.keys import Keys
 from studio.live import LiveBoard, LivePicture
 from studio.model_card import ModelCard
-from studio.model_choice import additions, preview_decoder
+from studio.model_on_disk import ModelOnDisk
 from studio.moderation.screening import Screening, SecondOpinion
 from studio.moderation.service import Moderation
 from studio.moderation.weights import classifier_of
@@ -76,9 +76,6 @@ from studio.thumbnail_filler import ThumbnailFiller
 from studio.thumbnails import Thumbnails
 from studio.verdict import Release
 from studio.watch import Sources, Watch
-
-if TYPE_CHECKING:
-    from studio.engine.model import Model
 
 CLOSE_SECONDS = 10.0
 """How long the engine's last step is waited for."""
@@ -111,11 +108,12 @@ class Studio:
         self._controls = ControlImages(config.data_dir)
         self.sketches = Sketches(config.data_dir)
         self._dispatcher = Dispatcher(store, self._hand)
-        self._kinds_on_disk = frozenset() if load else control_kinds_on_disk(config, card)
+        on_disk = ModelOnDisk(config, card)
+        self._kinds_on_disk = frozenset() if load else on_disk.control_kinds
+        self._loras_on_disk = frozenset() if load else on_disk.lora_names
         device = DeviceChoice(config.device, config.backend)
-        self._loras_on_disk = frozenset() if load else lora_names_on_disk(config, card)
         self._manager = Manager(
-            load or _loader(config, card.family, device),
+            load or functools.partial(on_disk.load, device),
             on_event=self._hear,
             on_ready=self._dispatcher.open,
             load_control=self._controls.load,
@@ -124,7 +122,7 @@ class Studio:
             backend=config.backend,
             folder=config.model if load is None else None,
             cache_dir=config.cache_dir,
-            controlnets={} if load else additions(config, card.family)[0],
+            controlnets={} if load else on_disk.controlnets,
             device=None if load else device,
         )
         policy = load_moderation_policy(config.moderation_policy)
@@ -579,37 +577,3 @@ class Studio:
     def _hand(self, job: Job, indices: Sequence[int]) -> None:
         self.watch.handed(job)
         self._manager.submit(job.id, job.request, indices, terms=job.terms)
-
-
-def control_kinds_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
-    """The kinds of control image that `config.model` will follow once it is loaded."""
-    added, _ = additions(config, card.family)
-    return frozenset(added) | frozenset(control_folders(config.model, card))
-
-
-def lora_names_on_disk(config: Config, card: ModelCard) -> frozenset[str]:
-    """The LoRAs that `config.model` will have once it is loaded."""
-    return frozenset(additions(config, card.family)[1])
-
-
-def _loader(config: Config, family: str, device: DeviceChoice) -> LoadModel:
-    """How `config.model` is loaded: in the engine's thread, so the imports are there too."""
-
-    def load(precision: str, report: Callable[[str], None]) -> Model:
-        from studio.engine.devices import make_current
-        from studio.engine.model import load_model
-
-        controlnets, loras = additions(config, family)
-        make_current(device.device)
-        return load_model(
-            config.model,
-            precision=precision,
-            device=device.device,
-            report=report,
-            controlnets=controlnets,
-            loras=loras,
-            preview=preview_decoder(config, family),
-            is_compiled=config.compile,
-        )
-
-    return load

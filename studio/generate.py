@@ -19,7 +19,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from studio.application import Studio, control_kinds_on_disk, lora_names_on_disk
+from studio.application import Studio
 from studio.brief import Brief
 from studio.compose import compose
 from studio.config import Config
@@ -35,6 +35,7 @@ from studio.job import JobStatus
 from studio.job_view import JobView
 from studio.loras import chosen_loras
 from studio.model_card import ModelCard
+from studio.model_on_disk import ModelOnDisk
 from studio.moderation.weights import weights_path
 from studio.presets import load_presets
 from studio.sketch import read_picture_file
@@ -67,16 +68,16 @@ def generate(
     """
     lines = lines or sys.stdout
     # A mistake is told at once, before anything is loaded.
-    is_on_disk = load is None
     card = card or check_folder(config.model)
+    on_disk = ModelOnDisk(config, card) if load is None else None
     compose(brief, load_presets(config.presets_dir), card, max_num_images=config.max_num_images)
-    if is_on_disk:
-        chosen_loras(brief, lora_names_on_disk(config, card), card.name)
+    if on_disk is not None:
+        chosen_loras(brief, on_disk.lora_names, card.name)
     picture = None
     if sketch is not None:
         control_settings(brief)
-        if is_on_disk:
-            check_kinds(control_kinds_on_disk(config, card), card.name)
+        if on_disk is not None:
+            check_kinds(on_disk.control_kinds, card.name)
         picture = read_picture_file(sketch)
     _prepare(out)
     with _temporary_folder() as data_dir:

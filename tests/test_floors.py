@@ -113,6 +113,7 @@ FLOORS = {
         "locks",
         "migrate",
         "model_import",
+        "model_on_disk",
         "moderation",
         "people",
         "provider",

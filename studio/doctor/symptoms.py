@@ -12,6 +12,7 @@ only it can know, and is not disturbed but by the remedies.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,8 +24,10 @@ from PIL import Image
 from studio.config import Config
 from studio.doctor.finding import Finding, Status
 from studio.doctor.running import Running
+from studio.engine.device_choice import DeviceChoice
+from studio.engine.layout import check_folder
 from studio.kept_settings import keep_setting
-from studio.model_choice import additions
+from studio.model_on_disk import ModelOnDisk
 from studio.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -426,20 +429,13 @@ def _throttled() -> list[str]:
 
 def _load(config: Config) -> Model:
     """The model as a studio of this configuration draws with torch, on the device it draws on."""
-    from studio.engine.devices import chosen_device
     from studio.engine.kept_times import KeptTimes
-    from studio.engine.layout import check_folder
-    from studio.engine.model import load_model
 
-    controlnets, loras = additions(config, check_folder(config.model).family)
+    # Compiling takes minutes.
+    plain = dataclasses.replace(config, compile=False)
     precision = "float32" if config.precision == "auto" else config.precision
-    model = load_model(
-        config.model,
-        precision=precision,
-        device=chosen_device(config.device, config.backend),
-        controlnets=controlnets,
-        loras=loras,
-    )
+    on_disk = ModelOnDisk(plain, check_folder(config.model))
+    model = on_disk.load(DeviceChoice(config.device, config.backend), precision)
     choice = KeptTimes(config.cache_dir).choice(model) if config.precision == "auto" else None
     if choice is not None and choice.precision != precision:
         return model.in_precision(choice.precision)

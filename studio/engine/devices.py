@@ -45,13 +45,13 @@ def cuda_state() -> dict[str, Any]:
     }
 
 
-def chosen_device(name: str, backend: str = "auto") -> str:
+def chosen_device(name: str) -> str:
     """The torch device for a setting, where nothing takes the place of a card that does not do.
 
     Raises:
         BadConfig: a card is asked for, and torch can use none, or not that one.
     """
-    return DeviceChoice(name, backend).device
+    return DeviceChoice(name).device
 
 
 def make_current(device: str) -> None:

@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from studio.config import Config
 from studio.control_images import digest_of
-from studio.engine.layout import check_folder, control_folders
+from studio.engine.device_choice import DeviceChoice
+from studio.engine.layout import check_folder
 from studio.engine.manager import LoadModel, Manager
 from studio.errors import GenerationFailed, NotReady
 from studio.events import Cancelled, Event, Failed, Finished, PictureFinished, Pixels
 from studio.model_card import ModelCard
-from studio.model_choice import additions
+from studio.model_on_disk import ModelOnDisk
 from studio.request import Request
 from studio.terms import Terms
-
-if TYPE_CHECKING:
-    from studio.engine.model import Model
 
 READY_SECONDS = 1_800.0
 HEALTH_SECONDS = 5.0
@@ -61,18 +58,19 @@ class Painter:
         self._done: dict[str, PictureFinished | Exception] = {}
         self._over: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._num_jobs = 0
-        is_ours = load is None
+        on_disk = ModelOnDisk(config, card)
+        device = DeviceChoice(config.device, config.backend)
         self._manager = Manager(
-            load or _loader(config, card.family),
+            load or functools.partial(on_disk.load, device),
             on_event=self._hear,
             load_control=self._controls.__getitem__,
             precision=config.precision,
             max_rows=config.max_rows,
             # A plan that takes over half way would mix two backends in one figure.
             backend="torch" if config.backend == "auto" else config.backend,
-            folder=config.model if is_ours else None,
+            folder=None if load else config.model,
             cache_dir=config.cache_dir,
-            controlnets=additions(config, card.family)[0] if is_ours else {},
+            controlnets={} if load else on_disk.controlnets,
         )
 
     @classmethod
@@ -92,8 +90,7 @@ class Painter:
         """
         if load is None:
             card = check_folder(config.model)
-            found = {*control_folders(config.model, card), *additions(config, card.family)[0]}
-            control_kinds = frozenset(found)
+            control_kinds = ModelOnDisk(config, card).control_kinds
         assert card is not None
         painter = cls(config, card, control_kinds, load)
         try:
@@ -159,25 +156,3 @@ class Painter:
             self._done[event.job_id] = GenerationFailed("The drawing was stopped.")
         if isinstance(event, Finished | Failed | Cancelled):
             self._over.put(event.job_id)
-
-
-def _loader(config: Config, family: str) -> LoadModel:
-    """As the studio loads: the folder with the registry's ControlNets and LoRAs."""
-    folder: Path = config.model
-
-    def load(precision: str, report: Callable[[str], None]) -> Model:
-        from studio.engine.devices import chosen_device
-        from studio.engine.model import load_model
-
-        controlnets, loras = additions(config, family)
-        return load_model(
-            folder,
-            precision=precision,
-            device=chosen_device(config.device),
-            report=report,
-            controlnets=controlnets,
-            loras=loras,
-            is_compiled=config.compile,
-        )
-
-    return load
