@@ -20,7 +20,8 @@ from studio.data_folder import storage_error
 from studio.engine.layout import check_controlnet, check_folder, check_preview
 from studio.errors import BadInput, BadModel, Conflict, StorageFull
 from studio.model_registry import Entry, Registry
-from studio.weights import ACCEPTED, Family, Kind, Weights, recognise
+from studio.safetensors_header import ACCEPTED
+from studio.weights import Family, Kind, Weights, recognise
 
 CONTROL_KIND = "canny"
 CONTROL_KIND_FORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")

@@ -23,7 +23,7 @@ NOT_ON_THE_PAGE = (
     *("bench", "cli", "client", "doctor", "evaluate", "generate", "migrate"),  # command line
     *("backup", "hub", "model_import", "model_registry", "shrinking"),
     *("clip_vocabulary", "config", "migrations", "model_card", "moderation_policy"),  # the start
-    *("prompt_terms", "presets", "weights"),
+    *("prompt_terms", "presets", "safetensors_header", "weights"),
     "tests",
 )
 """Rooms whose sentences never come before somebody at the page; and every `…_command`."""

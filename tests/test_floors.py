@@ -76,6 +76,7 @@ FLOORS = {
         "review_rows",
         "review_statements",
         "rows",
+        "safetensors_header",
         "shelf",
         "sketch",
         "sketches",

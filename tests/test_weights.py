@@ -16,7 +16,8 @@ from hypothesis import strategies as some
 from safetensors.torch import load_file, save, save_file
 
 from studio.errors import BadModel
-from studio.weights import Family, Kind, read_header, recognise
+from studio.safetensors_header import read_header
+from studio.weights import Family, Kind, recognise
 from tests.original_layout import write_original, write_original_controlnet
 from tests.tiny_models import Family as FamilyName
 from tests.tiny_models import write_controlnet, write_lora, write_model, write_preview

@@ -20,8 +20,8 @@ from studio.engine.layout import check_folder, folder_digest
 from studio.errors import BadModel, StudioError, Unavailable
 from studio.moderation.weights import ClassifierWeights, classifier_weights
 from studio.moderation_policy import load_moderation_policy
+from studio.safetensors_header import read_header
 from studio.telemetry import Telemetry
-from studio.weights import read_header
 
 GOOD_FREE_BYTES = 2 * 2**30
 MAX_CLOCK_SECONDS = 60.0
