@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from studio.engine.export import UNET, export_model
+from studio.engine.export import export_model
+from studio.engine.graphs import UNET
 from studio.engine.model import Model, load_model
 from tests.tiny_models import HEIGHT, WIDTH, Family, write_model
 

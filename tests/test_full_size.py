@@ -16,7 +16,7 @@ from safetensors import safe_open
 from scripts.full_size import builds, parity
 from scripts.full_size.architecture import SDXL, Architecture
 from scripts.full_size.write import num_parameters, write_model
-from studio.engine.export import graphs_of
+from studio.engine.graphs import graphs_of
 from studio.engine.layout import weight_files
 from studio.engine.loading import WithoutWeights
 from studio.engine.model import load_model

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.engine.export import DECODER, export_networks
+from studio.engine.export import export_networks
+from studio.engine.graphs import DECODER
 from studio.engine.layout import weight_files
 from studio.engine.networks import load_networks
 from studio.errors import BadModel

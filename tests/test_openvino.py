@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from studio.engine.denoiser import ControlRows, Rows
-from studio.engine.export import example_inputs, networks_of
+from studio.engine.export import networks_of
+from studio.engine.graphs import example_inputs
 from studio.engine.model import Model
 from studio.engine.openvino_denoiser import (
     OpenVinoDecoder,

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from studio.engine.denoiser import ControlRows, Rows
-from studio.engine.export import UNET, example_inputs, networks_of, read_manifest
+from studio.engine.export import networks_of, read_manifest
+from studio.engine.graphs import UNET, example_inputs
 from studio.engine.lora import Adapters
 from studio.engine.model import Model, load_model
 from studio.engine.plan_process import Sources

@@ -61,7 +61,7 @@ def compare_all(
 
 def graph_names(folder: Path) -> list[str]:
     """The graphs of the model in `folder`, by the names of their files without the ending."""
-    from studio.engine.export import graphs_of
+    from studio.engine.graphs import graphs_of
     from studio.engine.networks import load_networks
 
     networks = load_networks(folder, precision="float32", parts=())
@@ -73,7 +73,8 @@ def answer(folder: Path, graph: str, size: int, scratch: Path) -> dict[str, Any]
     """Write the graph and what torch answers to `scratch`; only its network is read."""
     import torch
 
-    from studio.engine.export import export_networks, graphs_of
+    from studio.engine.export import export_networks
+    from studio.engine.graphs import graphs_of
     from studio.engine.networks import load_networks
 
     part = "vae" if graph == "decoder" else graph.split("_")[0]

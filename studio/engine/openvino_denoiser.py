@@ -20,13 +20,8 @@ import torch
 
 from studio.engine.decoder import to_picture
 from studio.engine.denoiser import ControlRows, Rows
-from studio.engine.export import (
-    DECODER,
-    UNET,
-    UNET_CONTROL,
-    WEIGHTS,
-    controlnet_file,
-)
+from studio.engine.export import WEIGHTS
+from studio.engine.graphs import DECODER, UNET, UNET_CONTROL, controlnet_file
 from studio.engine.threads import leave_threads
 from studio.errors import GenerationFailed
 from studio.events import Pixels

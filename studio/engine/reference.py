@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from studio.engine.decoder import ImageDecoder, VaeDecoder
 from studio.engine.denoiser import ControlRows, Denoiser, Rows
-from studio.engine.export import example_inputs, networks_of
+from studio.engine.export import networks_of
+from studio.engine.graphs import example_inputs
 from studio.engine.model import Model
 
 NUM_ROWS = 8
