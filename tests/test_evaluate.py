@@ -31,7 +31,7 @@ from studio.evaluate.prompts import experiment
 from studio.evaluate.readings import Readings, mask_overlap
 from studio.evaluate.reference import Reference
 from studio.evaluate.renders import Labels, read_renders, split, words_of
-from studio.evaluate.training import Plan, train
+from studio.evaluate.training import Passes, train
 from studio.presets import FIELDS, load_presets
 from studio.request import Request
 from tests.small_world import HELD_OUT, WORDS, combinations, paint, write_renders
@@ -54,7 +54,7 @@ def classifier_file(world: Path) -> Path:
     trained = train(
         read_renders(world / "training"),
         read_renders(world / "held"),
-        Plan(num_epochs=8, batch_size=14),
+        Passes(num_epochs=8, batch_size=14),
     )
     trained.save(world / "attributes.safetensors")
     return world / "attributes.safetensors"
@@ -184,7 +184,7 @@ def test_held_out_words_that_training_never_showed_are_refused(world: Path) -> N
     renders = read_renders(world / "training")
     one_subject = [one for one in renders if one.labels.subject == "mug"]
     with pytest.raises(BadInput, match="the subject 'sofa', which no training render shows"):
-        train(one_subject, read_renders(world / "held"), Plan(num_epochs=1))
+        train(one_subject, read_renders(world / "held"), Passes(num_epochs=1))
 
 
 # Briefs and matches

@@ -200,9 +200,9 @@ def _prompts(options: argparse.Namespace) -> None:
 def _classifier(options: argparse.Namespace) -> None:
     from studio.evaluate.ground import held_out_of
     from studio.evaluate.renders import read_renders, split
-    from studio.evaluate.training import Plan, train
+    from studio.evaluate.training import Passes, train
 
-    plan = Plan(num_epochs=_whole(options.epochs, "--epochs", 1))
+    passes = Passes(num_epochs=_whole(options.epochs, "--epochs", 1))
     training, held_out = split(read_renders(Path(options.training).expanduser()))
     renders = getattr(options, "renders", None)
     if renders:
@@ -213,9 +213,9 @@ def _classifier(options: argparse.Namespace) -> None:
             "them with --training and --renders."
         )
     out = Path(getattr(options, "out", None) or shipped_classifier()).expanduser()
-    num_steps = plan.num_epochs * max(1, len(training) // plan.batch_size)
+    num_steps = passes.num_epochs * max(1, len(training) // passes.batch_size)
     with _bars("training", num_steps) as tell:
-        trained = train(training, held_out, plan, lambda step, num_steps, loss: tell(1))
+        trained = train(training, held_out, passes, lambda step, num_steps, loss: tell(1))
     trained.save(out)
     assert trained.reference is not None
     ceiling = {name: one.to_dict() for name, one in trained.reference.ceiling.items()}

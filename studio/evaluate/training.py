@@ -34,7 +34,7 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class Passes:
     """How long and how fast; `max_lr` is the peak of one cycle (Smith and Topin 2018)."""
 
     num_epochs: int = 12
@@ -62,7 +62,7 @@ class Examples:
 def train(
     training: Sequence[Render],
     held_out: Sequence[Render],
-    plan: Plan,
+    passes: Passes,
     progress: Progress = lambda step, num_steps, loss: None,
 ) -> Classifier:
     """A classifier of what `training` shows, with the reference that `held_out` gives.
@@ -79,14 +79,14 @@ def train(
                 "shows: give training renders of it too."
             )
     examples = load_examples(training, classes)
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(passes.seed)
     net = AttributeNet({field: len(ids) for field, ids in classes.items()})
-    _fit(net, examples, plan, progress)
+    _fit(net, examples, passes, progress)
     made = {
         "num_training": len(training),
         "num_held_out": len(held_out),
         "num_with_mask": int(examples.has_mask.sum()),
-        **dataclasses.asdict(plan),
+        **dataclasses.asdict(passes),
     }
     classifier = Classifier(net=net.eval(), classes=classes, made=made)
     asked = dataclasses.replace(classifier, among=words)
@@ -118,17 +118,19 @@ def load_examples(renders: Sequence[Render], classes: dict[str, tuple[str, ...]]
     )
 
 
-def _fit(net: AttributeNet, examples: Examples, plan: Plan, progress: Progress) -> None:
-    generator = torch.Generator().manual_seed(plan.seed)
-    per_epoch = max(1, len(examples) // plan.batch_size)
-    num_steps = plan.num_epochs * per_epoch
-    optimizer = torch.optim.AdamW(net.parameters(), plan.max_lr, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.max_lr, num_steps, pct_start=0.2)
+def _fit(net: AttributeNet, examples: Examples, passes: Passes, progress: Progress) -> None:
+    generator = torch.Generator().manual_seed(passes.seed)
+    per_epoch = max(1, len(examples) // passes.batch_size)
+    num_steps = passes.num_epochs * per_epoch
+    optimizer = torch.optim.AdamW(net.parameters(), passes.max_lr, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, passes.max_lr, num_steps, pct_start=0.2
+    )
     net.to(memory_format=torch.channels_last).train()
     step = 0
-    for _ in range(plan.num_epochs):
+    for _ in range(passes.num_epochs):
         order = torch.randperm(len(examples), generator=generator)
-        for batch in torch.split(order, plan.batch_size)[:per_epoch]:
+        for batch in torch.split(order, passes.batch_size)[:per_epoch]:
             pictures, masks = vary(examples.pictures[batch], examples.masks[batch], generator)
             loss = _loss(net, pictures, masks, examples, batch)
             optimizer.zero_grad(set_to_none=True)
