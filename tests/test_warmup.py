@@ -157,6 +157,15 @@ def test_code_that_is_not_compiled_is_not_met_ahead() -> None:
     assert list(compile_ahead(gaussian_model(), (64, 64), 16, lambda _: None)) == []
 
 
+def test_times_of_compiled_code_are_not_taken_for_those_of_plain_code(tmp_path: Path) -> None:
+    kept, times = KeptTimes(tmp_path), StepTimes()
+    times.record(64, 64, 1, Compiled.SECONDS)
+    compiled = dataclasses.replace(gaussian_model(), denoiser=Compiled())
+    kept.keep(compiled, times)
+    assert kept.times(gaussian_model()) is None
+    assert kept.times(compiled) is not None
+
+
 def test_times_of_other_weights_are_not_taken(tmp_path: Path) -> None:
     warm = _warm({"float32": 0.002}, "float32", tmp_path)
     other = dataclasses.replace(warm.model, digest="0" * 64)

@@ -92,7 +92,7 @@ def _key(model: Model, precision: str) -> str:
     return " ".join(
         (
             model.digest[:16],
-            model.backend,
+            model.backend + ("-compiled" if model.is_compiled else ""),
             precision,
             device.replace(" ", "-"),
             f"{os.cpu_count()}-cores",

@@ -76,6 +76,11 @@ class Model:
     prepare: Callable[[tuple[int, int]], None] | None = None
     holds: object = None
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch compiles its passes when it first meets them."""
+        return isinstance(self.denoiser, TorchDenoiser) and self.denoiser.is_compiled
+
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C, h, w)` of the latents of a `height` × `width` picture."""
         return (self.num_channels, height // self.vae_scale_factor, width // self.vae_scale_factor)

@@ -191,7 +191,7 @@ def compile_ahead(
 
     Whatever the step times say: they are kept from one start to the next, and the code is not.
     """
-    if not isinstance(model.denoiser, TorchDenoiser) or not model.denoiser.is_compiled:
+    if not model.is_compiled:
         return
     for num_rows in buckets_up_to(most_rows):
         for kind in (None, *sorted(model.control_kinds)):
