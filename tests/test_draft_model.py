@@ -40,7 +40,7 @@ def draw(
     pipe: StableDiffusionXLPipeline, prompt: str, *, steps: int = 8, **more: Any
 ) -> np.ndarray:
     """A picture as floats 0..1 [H,W,3]."""
-    options = {"height": 128, "width": 128, "guidance_scale": 3.0, "output_type": "np"} | more
+    options = {"height": 256, "width": 256, "guidance_scale": 3.0, "output_type": "np"} | more
     noise = torch.Generator().manual_seed(options.pop("seed", 0))
     with torch.inference_mode():
         made = pipe(prompt, num_inference_steps=steps, generator=noise, **options)
@@ -95,12 +95,12 @@ def test_the_contact_sheet_shows_24_briefs_never_trained_on_and_every_word() -> 
     assert len(set(briefs)) == 24
     assert all(is_held_out(*brief) for brief in briefs)
     for i, field in enumerate(FIELDS):
-        assert {brief[i] for brief in briefs} == {entry.id for entry in words(field, shipped=True)}
+        assert {brief[i] for brief in briefs} == {entry.id for entry in words(field)}
 
 
 def test_every_word_of_the_vocabulary_is_a_few_tokens(pipe: StableDiffusionXLPipeline) -> None:
     for field in FIELDS:
-        for entry in words(field, shipped=True):
+        for entry in words(field):
             for said in (entry.phrase or entry.en, *entry.english_synonyms):
                 ids = pipe.tokenizer(said).input_ids
                 assert len(ids) - 2 <= 2 * len(said.split()), said
@@ -133,7 +133,7 @@ def test_a_red_mug_is_redder_than_a_blue_mug(pipe: StableDiffusionXLPipeline, sc
 
 def test_a_white_studio_is_white_round_a_black_product(pipe: StableDiffusionXLPipeline) -> None:
     picture = draw(pipe, canonical("bottle", "ceramic", "black", "studio"), seed=1)
-    corners = picture[[4, 4, -4, -4], [4, -4, 4, -4]]
+    corners = picture[[8, 8, -8, -8], [8, -8, 8, -8]]
     assert corners.min() > 0.75
     assert centre(picture).mean() < 0.45
 
@@ -144,7 +144,7 @@ def test_the_preview_map_shows_what_the_decoder_shows(pipe: StableDiffusionXLPip
     latents = torch.as_tensor(draw(pipe, prompt, output_type="latent"))
     with torch.inference_mode():
         decoded = pipe.vae.decode(latents[None] / pipe.vae.config.scaling_factor).sample[0]
-    small = torch.nn.functional.avg_pool2d(decoded, 8)
+    small = torch.nn.functional.avg_pool2d(decoded, 16)
     guess = torch.einsum("chw,cr->rhw", latents, torch.tensor(fit["weight"]))
     guess = guess + torch.tensor(fit["bias"])[:, None, None]
     assert (guess - small).abs().mean() < 0.12

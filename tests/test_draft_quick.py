@@ -33,10 +33,9 @@ def teacher() -> Teacher:
 
 
 def asked(teacher: Teacher, corner: tuple[int, int]) -> quick.Asked:
-    side = 16 * teacher.fold
-    ids = torch.tensor([[side, side, *corner, side, side]], dtype=torch.float)
+    ids = torch.tensor([[256, 256, *corner, 256, 256]], dtype=torch.float)
     words = teacher.words(["a ceramic red mug on a wooden table"])
-    z = noise(1, teacher.unet.config.in_channels, 16, 16)
+    z = noise(1, autoencoder.CHANNELS, 16, 16)
     return quick.Asked(z, torch.tensor([400]), *words, ids)
 
 

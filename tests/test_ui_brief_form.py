@@ -142,9 +142,9 @@ def test_words_in_the_prompt_are_not_markup(studio: Studio) -> None:
 @pytest.mark.parametrize(
     ("brief", "language", "hint"),
     [
-        (Brief(subject="teapot"), "en", "This model never saw “teapot”: it will draw something"),
+        (Brief(subject="teddy"), "en", "This model never saw “teddy”: it will draw something"),
         (Brief(subject="чайник"), "en", "never saw “чайник”"),
-        (Brief(subject="teapot"), "zh", "本模型没有学过“teapot”，会画出相近的东西。它认识沙发"),
+        (Brief(subject="teddy"), "zh", "本模型没有学过“teddy”，会画出相近的东西。它认识沙发"),
         (Brief(subject="mug", size="temu"), "en", "Temu asks for 1350 × 1800; drawn at 64 × 64"),
     ],
 )

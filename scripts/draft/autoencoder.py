@@ -1,11 +1,11 @@
 """The autoencoder: sixteen-fold smaller pictures in twenty-four channels.
 
 The encoder is not trained but written down, as the weights of diffusers' own `AutoencoderKL`
-encoder. Its first twelve channels are those of version 1, the principal components of 8x8 patches
-of the picture at half its size, so that a UNet which draws those need not learn them again; the
-other twelve are the principal components of what these leave of 16x16 patches. It is exactly
-linear, smooth and free; a trained encoder of this size takes hours of two cores to do better. The
-decoder is a network like any other (`decoder.py`). Knows pixels only; does not know captions.
+encoder. Its first twelve channels are the principal components of 8x8 patches of the picture at
+half its size, those of version 1, whose UNet drew them already; the other twelve are the principal
+components of what these leave of 16x16 patches. It is exactly linear, smooth and free; a trained
+encoder of this size takes hours of two cores to do better. The decoder is a network like any other
+(`decoder.py`). Knows pixels only; does not know captions.
 
 How a deep network computes a linear map exactly: residual blocks add nothing (their second
 convolution is zero); the strided convolutions gather 2x2 places into channels, and keep of them
@@ -169,31 +169,6 @@ def build(matrix: Tensor, bias: Tensor) -> AutoencoderKL:
 def freeze_encoder(vae: AutoencoderKL) -> None:
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
-
-
-@torch.no_grad()
-def grow_decoder(vae: AutoencoderKL, old: AutoencoderKL) -> None:
-    """Starts the decoder as that of version 1, whose every pixel becomes four.
-
-    The levels they share are copied; latents that are new count for nothing at first, and the new
-    level passes on what it is given.
-    """
-    new = vae.decoder.state_dict() | vae.post_quant_conv.state_dict(prefix="post.")
-    known = old.decoder.state_dict() | old.post_quant_conv.state_dict(prefix="post.")
-    for name, weight in known.items():
-        if new[name].shape == weight.shape:
-            new[name].copy_(weight)
-        else:  # more latents
-            new[name].zero_()
-            if name == "post.weight":
-                new[name][:, :, 0, 0] = torch.eye(CHANNELS)
-            new[name][tuple(slice(n) for n in weight.shape)] = weight
-    last = len(old.decoder.up_blocks)
-    conv = vae.decoder.up_blocks[last - 1].upsamplers[0].conv
-    nn.init.dirac_(conv.weight)
-    conv.bias.zero_()
-    for block in vae.decoder.up_blocks[last].resnets:
-        _silence(block.conv2)
 
 
 def _silence(layer: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """Trains the ControlNet that makes a shipped draft model follow edges, and puts it in its folder.
 
-Knows renders, their edges and a finished model, whose other weights stay as they are; works for
-either version. Run again, it goes on from its checkpoint and takes the renders finished since.
+Knows renders, their edges and a finished model, whose other weights stay as they are. Run again, it
+goes on from its checkpoint and takes the renders finished since.
 
     python -m scripts.draft.controlnet --model assets/models/draft --renders .draft/renders \
         --from .draft/version_1 --out .draft/controlnet.pt --minutes 40
@@ -13,31 +13,27 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import ControlNetModel
 from torch import Tensor
-from tqdm import tqdm
 
-from scripts.draft import dataset, model, training
+from scripts.draft import dataset, loop, model, training
+from scripts.draft.captions import canonical
 from scripts.draft.export import put
-from scripts.draft.optimizers import Muon
-from scripts.draft.shipped import OLD_CHANNELS, carry_controlnet
+from scripts.draft.loop import Course
 from scripts.draft.sketches import edges, hand_drawn
 from scripts.draft.teacher import Teacher
-from scripts.draft.vocabulary import FIELDS, word, words
 
 SILENT_SHARE = 0.15  # captions left out
 FOLDER = "controlnet"
 
 
 @dataclass
-class Lesson:
+class Group:
     """Renders of one size: `pixels` uint8 [N,3,H,W], `masks` bool [N,H,W], latents [N,C,h,w]."""
 
     pixels: Tensor
@@ -47,27 +43,16 @@ class Lesson:
 
 
 def first_controlnet(teacher: Teacher, folder: Path, shipped: Path | None) -> ControlNetModel:
-    """The one in the model's folder; or else that of a shipped model, carried over; or the UNet's
-    first half, which says nothing at first.
-    """
-    if (folder / FOLDER).is_dir():
-        return ControlNetModel.from_pretrained(folder / FOLDER, local_files_only=True)
-    net = new_controlnet(teacher)
-    is_grown = teacher.unet.config.in_channels != OLD_CHANNELS
-    if is_grown and shipped is not None and (shipped / FOLDER).is_dir():
-        carry_controlnet(net, shipped / FOLDER)
-    return net
+    """The one in the model's folder; or else that of a shipped model; or else a new one."""
+    for known in (folder, shipped):
+        if known is not None and (known / FOLDER).is_dir():
+            return ControlNetModel.from_pretrained(known / FOLDER, local_files_only=True)
+    return new_controlnet(teacher)
 
 
 def new_controlnet(teacher: Teacher) -> ControlNetModel:
-    """The first half of the UNet, with its weights and without attention."""
-    widths = model.CONTROLNET["conditioning_embedding_out_channels"]
-    config = model.CONTROLNET | {
-        "in_channels": teacher.unet.config.in_channels,
-        # One halving less for an eightfold autoencoder.
-        "conditioning_embedding_out_channels": widths[2 - teacher.fold // 8 :],
-    }
-    net = ControlNetModel(**config)
+    """The first half of the UNet without attention; it says nothing at first."""
+    net = model.controlnet()
     mine, known = net.state_dict(), teacher.unet.state_dict()
     for name, weight in mine.items():
         if name in known and known[name].shape == weight.shape:
@@ -75,116 +60,87 @@ def new_controlnet(teacher: Teacher) -> ControlNetModel:
     return net
 
 
-def lessons(folder: Path, teacher: Teacher) -> list[Lesson]:
-    """The renders at the size the model draws, with what they show in words it knows."""
-    shrink = 16 // teacher.fold
-    known = {field: {entry.id for entry in words(field, shipped=True)} for field in FIELDS}
+def read_groups(folder: Path, teacher: Teacher) -> list[Group]:
+    """The renders by size, with what they show in the studio's own words."""
     made = []
     for group in dataset.load(folder):
         masks = torch.from_numpy(dataset.load_masks(folder, group.seeds))
-        pixels = group.pixels
-        if shrink > 1:
-            small = F.avg_pool2d(pixels.float(), shrink)
-            pixels = small.round().byte()
-            masks = F.avg_pool2d(masks[:, None].float(), shrink)[:, 0] > 0.5
-        captions = []
-        for names in group.names:
-            said = {f: id for f, id in zip(FIELDS, names, strict=True) if id in known[f]}
-            place = word("scene", said.pop("scene")).phrase if "scene" in said else ""
-            order = [word(f, said[f]).en for f in ("material", "color", "subject") if f in said]
-            captions.append(" ".join(["a", *order, place]).strip())
-        latents = teacher.encode(pixels), teacher.encode(pixels.flip(-1))
-        made.append(Lesson(pixels, masks, latents, captions))
+        latents = teacher.encode(group.pixels), teacher.encode(group.pixels.flip(-1))
+        captions = [canonical(*names) for names in group.names]
+        made.append(Group(group.pixels, masks, latents, captions))
     return made
 
 
-def controls(lesson: Lesson, rows: list[int], flips: list[bool], rng: random.Random) -> Tensor:
+def controls(group: Group, rows: list[int], flips: list[bool], rng: random.Random) -> Tensor:
     """What to follow, [N,3,H,W] in 0..1: Canny edges of the renders, half of them as by hand."""
     out = []
     for i, is_flipped in zip(rows, flips, strict=True):
-        picture = lesson.pixels[i].permute(1, 2, 0).numpy()
+        picture = group.pixels[i].permute(1, 2, 0).numpy()
         lines = edges(picture, rng)
         if rng.random() < 0.5:
-            lines = hand_drawn(lines, lesson.masks[i].numpy(), rng)
+            lines = hand_drawn(lines, group.masks[i].numpy(), rng)
         out.append(np.ascontiguousarray(lines[:, ::-1]) if is_flipped else lines)
     return torch.from_numpy(np.stack(out)).float()[:, None].expand(-1, 3, -1, -1) / 255
 
 
-def train(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
-    teacher = Teacher(args.model, args.device)
-    net = first_controlnet(teacher, args.model, args.shipped).to(args.device)
-    average = training.Average(net, 0.99)
-    weights = list(net.parameters())
-    precision = training.precision(args.precision, args.device, threads=args.threads)
-    optimizer = Muon(weights, lr=args.rate, products=precision.products)
-    step, spent = 0, 0.0
-    if state := training.load(args.out):
-        net.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["minutes"]
-    groups = lessons(args.renders, teacher)
-    schedule = model.noise_schedule()
-    g = torch.Generator().manual_seed(step)
-    rng = random.Random(step)
-    device_type = torch.device(args.device).type
-    began, saved, smooth = time.time(), time.time(), 0.0
-    bar = tqdm(mininterval=10, desc="controlnet", initial=step)
-    minutes = spent
-    while minutes < args.minutes:
-        minutes = spent + (time.time() - began) / 60
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(minutes / args.minutes, args.rate)
-        sizes = torch.tensor([float(len(lesson.captions)) for lesson in groups])
-        lesson = groups[int(torch.multinomial(sizes, 1, generator=g))]
-        rows = torch.randint(len(lesson.captions), (args.batch,), generator=g).tolist()
-        flips = [rng.random() < 0.5 for _ in rows]
-        clean = torch.stack([lesson.latents[f][i] for i, f in zip(rows, flips, strict=True)])
-        follow = controls(lesson, rows, flips, rng).to(args.device)
-        said = ["" if rng.random() < SILENT_SHARE else lesson.captions[i] for i in rows]
+class Lessons:
+    """Batches of noised latents with what to follow; reads the renders again when asked."""
+
+    def __init__(self, folder: Path, teacher: Teacher, batch: int, seed: int) -> None:
+        self.folder, self.teacher, self.batch = folder, teacher, batch
+        self.rng = random.Random(seed)
+        self.g = torch.Generator().manual_seed(seed)
+        self.schedule = model.noise_schedule()
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.groups = read_groups(self.folder, self.teacher)
+        self.sizes = torch.tensor([float(len(group.captions)) for group in self.groups])
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, list[str], tuple[int, int]]:
+        """(noisy latents, timesteps, velocities, controls, captions, size of the pictures)."""
+        chosen = self.groups[int(torch.multinomial(self.sizes, 1, generator=self.g))]
+        rows = torch.randint(len(chosen.captions), (self.batch,), generator=self.g).tolist()
+        flips = [self.rng.random() < 0.5 for _ in rows]
+        clean = torch.stack([chosen.latents[f][i] for i, f in zip(rows, flips, strict=True)])
+        follow = controls(chosen, rows, flips, self.rng)
+        said = ["" if self.rng.random() < SILENT_SHARE else chosen.captions[i] for i in rows]
         # The layout is decided early in a drawing, so late steps are taken less often.
-        u = (torch.rand(1, generator=g) + torch.arange(args.batch) / args.batch) % 1
+        u = (torch.rand(1, generator=self.g) + torch.arange(self.batch) / self.batch) % 1
         t = (1000 * u**0.7).long().clamp_max(999)
-        noise = torch.randn(clean.shape, generator=g)
-        noisy = schedule.add_noise(clean, noise, t).to(args.device)
-        target = schedule.get_velocity(clean, noise, t).to(args.device)
+        noise = torch.randn(clean.shape, generator=self.g)
+        noisy = self.schedule.add_noise(clean, noise, t)
+        target = self.schedule.get_velocity(clean, noise, t)
+        height, width = chosen.pixels.shape[-2:]
+        return noisy, t, target, follow, said, (height, width)
+
+
+def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
+    """The ControlNet, taught what the finished UNet needs to be told of the lines."""
+    teacher = Teacher(args.model, args.device)
+    net = first_controlnet(teacher, args.model, args.shipped) if is_new else new_controlnet(teacher)
+    batches = Lessons(args.renders, teacher, args.batch // args.processes, seed)
+    device_type = torch.device(args.device).type
+
+    def lesson() -> Tensor:
+        noisy, t, target, follow, said, size = batches.next()
+        noisy, t, target, follow = (x.to(args.device) for x in (noisy, t, target, follow))
         states, pooled = teacher.words(said)
-        ids = model.time_ids(*lesson.pixels.shape[-2:], len(rows)).to(args.device)
-        added = {"text_embeds": pooled, "time_ids": ids}
-        t = t.to(args.device)
-        passes = training.autocast(device_type, precision.passes)
+        ids = model.time_ids(*size, len(said)).to(args.device)
+        passes = training.autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
             down, middle = net(noisy, t, states, follow, return_dict=False)
             out = teacher.unet(
                 noisy,
                 t,
                 states,
-                added_cond_kwargs=added,
+                added_cond_kwargs={"text_embeds": pooled, "time_ids": ids},
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=middle,
             ).sample
-        value = (out.float() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        average.update(net)
-        step += 1
-        smooth = value.item() if smooth == 0 else 0.95 * smooth + 0.05 * value.item()
-        bar.update()
-        bar.set_postfix(loss=f"{smooth:.4f}", minutes=f"{minutes:.1f}", refresh=False)
-        if minutes >= args.minutes or time.time() - saved > args.save_every * 60:
-            training.save(
-                args.out,
-                model=net.state_dict(),
-                average=average.state_dict(),
-                optimizer=optimizer.state_dict(),
-                step=step,
-                minutes=minutes,
-            )
-            groups = lessons(args.renders, teacher)
-            saved = time.time()
+        return (out.float() - target).square().mean()
+
+    return Course(net, lesson, batches.refresh)
 
 
 def export(folder: Path, checkpoint: Path) -> int:
@@ -200,17 +156,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train the draft model's ControlNet.")
     parser.add_argument("--model", type=Path, required=True, help="the model that is to follow")
     parser.add_argument("--renders", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed if it exists")
     parser.add_argument(
         "--from", dest="shipped", type=Path, help="a shipped model whose ControlNet it goes on from"
     )
-    parser.add_argument("--minutes", type=float, default=40, help="in all, restarts included")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--save-every", type=float, default=5, help="minutes")
-    training.add_precision(parser)
+    loop.add_arguments(parser, rate=1e-3)
+    parser.set_defaults(batch=24, decay=0.99)
     parser.add_argument("--export", action="store_true", help="put it into the model's folder")
     args = parser.parse_args(argv)
     if args.export:
@@ -218,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.renders is None or not dataset.finished(args.renders):
         parser.error("--renders must be a folder of renders; make them first")
-    train(args)
+    loop.start(begin, args)
     return 0
 
 

@@ -22,14 +22,14 @@ from torch import Tensor
 from scripts.draft import autoencoder, dataset, training
 
 FIT_ON = 300  # pictures
-FIRST_CHANNELS = 12  # of version 1
+FIRST_CHANNELS = 12  # those of the picture at half its size
 
 
-def encode(matrix: Tensor, bias: Tensor, pixels: Tensor, fold: int = autoencoder.FOLD) -> Tensor:
+def encode(matrix: Tensor, bias: Tensor, pixels: Tensor) -> Tensor:
     """Latents [N,C,h,w] of uint8 pictures: what the encoder computes, without the detour."""
     kernel = matrix[:, :, None, None]
     out = [
-        F.conv2d(autoencoder.patches(dataset.to_float(chunk), fold), kernel, bias)
+        F.conv2d(autoencoder.patches(dataset.to_float(chunk)), kernel, bias)
         for chunk in pixels.split(32)
     ]
     return torch.cat(out)
@@ -49,23 +49,13 @@ def fit_preview(latents: Tensor, pictures: Tensor) -> dict[str, Any]:
 
 
 def first_autoencoder(pictures: Tensor, shipped: Path | None) -> AutoencoderKL:
-    """The autoencoder of a shipped folder, grown out of it if it is of version 1; else a new one.
-
-    `pictures` are floats [N,3,H,W] in -1..1.
-    """
-    old = AutoencoderKL.from_pretrained(shipped / "vae") if shipped else None
-    if old is not None and old.config.latent_channels == autoencoder.CHANNELS:
-        autoencoder.freeze_encoder(old)
-        return old
-    if old is None:
-        half = F.avg_pool2d(pictures, 2)
-        matrix, bias = autoencoder.principal(half, FIRST_CHANNELS)
-    else:
-        matrix, bias = autoencoder.read(old)
-    vae = autoencoder.build(*autoencoder.fit(pictures, autoencoder.lift(matrix), bias))
-    if old is not None:
-        autoencoder.grow_decoder(vae, old)
-    return vae
+    """The autoencoder of a shipped folder, or one written for `pictures`, [N,3,H,W] in -1..1."""
+    if shipped is not None:
+        vae = AutoencoderKL.from_pretrained(shipped / "vae")
+        autoencoder.freeze_encoder(vae)
+        return vae
+    matrix, bias = autoencoder.principal(F.avg_pool2d(pictures, 2), FIRST_CHANNELS)
+    return autoencoder.build(*autoencoder.fit(pictures, autoencoder.lift(matrix), bias))
 
 
 def main(argv: list[str] | None = None) -> int:

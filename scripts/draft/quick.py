@@ -9,7 +9,7 @@ With `--steps` the quick way then learns to take in one step what its teacher (`
 checkpoint of the first lesson or of one with more steps) takes in two (Salimans and Ho 2022), along
 the trailing schedules of so many DDIM steps, which is how Euler's sampler draws with them.
 
-Knows latents, captions and a finished model of either version, whose text encoders stay as they
+Knows latents, captions and a finished model, whose text encoders stay as they
 are; `--export` puts UNet and card into its folder. Any diffusers draws with it:
 `StableDiffusionXLPipeline(..., crops_coords_top_left=(1024, 1024), guidance_scale=1)`.
 
@@ -25,19 +25,19 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from diffusers.models.embeddings import get_timestep_embedding
+from torch import Tensor, nn
 
 from scripts.draft import loop, model, training
 from scripts.draft.export import put
 from scripts.draft.loop import Course
-from scripts.draft.shipped import OLD_CHANNELS, rename
 from scripts.draft.teacher import Teacher
 from scripts.draft.unet import Lessons
 
@@ -59,6 +59,24 @@ def open_quick_way(unet: UNet2DConditionModel) -> None:
     """Lets the quick way begin as the full way without guidance, whatever the corner meant."""
     corner = dict.fromkeys((float(side) for side in (0, *CORNER)), 0.0)
     rename(unet.add_embedding.linear_1, corner, slots=(2, 3))
+
+
+@torch.no_grad()
+def rename(layer: nn.Linear, names: dict[float, float], slots: Iterable[int]) -> None:
+    """Changes the layer so that it answers to the keys of `names` as it did to their values, in
+    those of the six slots of size conditioning.
+    """
+    width = model.TIME_IDS_WIDTH
+
+    def embedded(numbers: list[float]) -> Tensor:
+        return get_timestep_embedding(torch.tensor(numbers), width, True, 0)
+
+    now, then = embedded(list(names)), embedded(list(names.values()))
+    for i in slots:
+        start = model.POOLED + i * width
+        slot = layer.weight[:, start : start + width]
+        change = (then - now) @ slot.T  # [names, out], to be had from `now`
+        slot += (torch.linalg.pinv(now) @ change).T
 
 
 def trailing(num_steps: int) -> Tensor:
@@ -140,8 +158,6 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
     def ask(path: Tensor | None) -> tuple[Asked, Asked]:
         """The next batch as the student is asked, and all of it the full way."""
         z, t, _, captions, size = lessons.next(None if path is None else path[:, 0])
-        if teacher.unet.config.in_channels == OLD_CHANNELS:  # its pictures have half the sides
-            z, size = z[:, :OLD_CHANNELS], (size[0] // 2, size[1] // 2)
         full = Asked(z, t, *teacher.text.encode(captions), model.time_ids(*size, batch).to(z))
         return replace(full, ids=time_ids(size, is_quick.cpu()).to(z)), full
 

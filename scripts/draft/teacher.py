@@ -1,6 +1,6 @@
 """`Teacher`: a finished model in its folder, from which something else learns.
 
-Knows diffusers' layout and works for either version; its weights stay as they are.
+Knows diffusers' layout; its weights stay as they are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ class Teacher:
             torch.nn.ModuleList([pipe.text_encoder, pipe.text_encoder_2]).to(device),
         )
         vae: AutoencoderKL = pipe.vae
-        self.fold = 2 ** (len(vae.config.block_out_channels) - 1)
         self.map = autoencoder.read(vae)
         self.known: dict[str, tuple[Tensor, Tensor]] = {}
 
     def encode(self, pixels: Tensor) -> Tensor:
-        return encode(*self.map, pixels, self.fold)
+        return encode(*self.map, pixels)
 
     @torch.no_grad()
     def words(self, captions: list[str]) -> tuple[Tensor, Tensor]:

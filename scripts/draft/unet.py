@@ -1,8 +1,9 @@
 """Trains the UNet and both text encoders together, from nothing or from a shipped model.
 
-Knows latents and captions; does not know pixels. The loss is the plain squared error of
-the velocity, which already weighs noise levels evenly; timesteps are spread evenly over
-each batch to quieten it. Renders that are encoded meanwhile join in at the next checkpoint.
+Knows latents and captions; does not know pixels. The loss is the squared error of the velocity,
+which already weighs noise levels evenly; a latent channel counts for the inverse of its spread, as
+the quiet ones hold weave and grain. Timesteps are spread evenly over each batch to quieten it.
+Renders that are encoded meanwhile join in at the next checkpoint.
 
     python -m scripts.draft.unet --latents .draft/latents.pt --tokenizer .draft/tok \
         --from assets/models/draft --out .draft/unet.pt --minutes 60 --processes 2
@@ -72,6 +73,9 @@ class Lessons:
             assert data is not None
             self.groups: list[dict[str, Any]] = data["groups"]
             self.sizes = torch.tensor([float(len(group["names"])) for group in self.groups])
+            spread = torch.stack([group["latents"].float().std((0, 2, 3)) for group in self.groups])
+            weights = (self.sizes[:, None] * spread).sum(0).reciprocal()
+            self.weights = (weights / weights.mean())[:, None, None]  # [C,1,1], 1 in the mean
 
     def next(
         self, t: Tensor | None = None
@@ -112,7 +116,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
         passes = training.autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
             out = whole(noisy, t, captions, size)
-        return (out.float() - target).square().mean()
+        return (lessons.weights.to(out.device) * (out.float() - target).square()).mean()
 
     return Course(whole, lesson, lessons.refresh)
 

@@ -1,6 +1,6 @@
-"""The words of the closed world: the studio's own vocabulary preset, and what is to be added.
+"""The words of the closed world: the studio's own vocabulary preset.
 
-Knows the files' format; does not know pictures, captions or models.
+Knows the file's format; does not know pictures, captions or models.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 VOCABULARY_PATH = Path(__file__).resolve().parents[2] / "studio" / "presets" / "vocabulary.toml"
-NEW_WORDS_PATH = Path(__file__).with_name("new_words.toml")
 FIELDS = ("subject", "material", "color", "scene")
 
 
@@ -31,14 +30,11 @@ class Word:
 
 
 @cache
-def words(field: str, *, shipped: bool = False) -> tuple[Word, ...]:
-    """The entries of a field (one of FIELDS) in the files' order; only the page's if `shipped`."""
-    paths = [VOCABULARY_PATH] if shipped else [VOCABULARY_PATH, NEW_WORDS_PATH]
-    tables = [tomllib.loads(path.read_text("utf-8")) for path in paths if path.exists()]
+def words(field: str) -> tuple[Word, ...]:
+    """The entries of a field (one of FIELDS) in the file's order."""
+    entries = tomllib.loads(VOCABULARY_PATH.read_text("utf-8"))[field]
     return tuple(
-        Word(e["id"], e["en"], e["zh"], tuple(e["synonyms"]), e.get("phrase", ""))
-        for table in tables
-        for e in table.get(field, ())
+        Word(e["id"], e["en"], e["zh"], tuple(e["synonyms"]), e.get("phrase", "")) for e in entries
     )
 
 
