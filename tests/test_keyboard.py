@@ -52,7 +52,7 @@ def test_from_an_empty_page_to_a_downloaded_picture_and_back(
 
     # A picture, by the button; the canvas on the way there is passed by Tab like anything else.
     tab_to(page, page.locator("#field-subject input"))
-    type_over(page, "kettle")
+    type_over(page, "hammock")
     tab_to(page, page.locator("button#generate"))
     page.keyboard.press("Enter")
     expect(page.locator("#recent img")).to_have_count(1)
@@ -67,7 +67,7 @@ def test_from_an_empty_page_to_a_downloaded_picture_and_back(
     expect(page.locator("#field-follows input")).to_be_checked()
     page.keyboard.press("Control+Enter")
     expect(page.locator("#recent img")).to_have_count(2)
-    expect(page.locator("#result .v-title")).to_contain_text("kettle")
+    expect(page.locator("#result .v-title")).to_contain_text("hammock")
     assert served.studio.jobs()[0].request.control is not None
 
     # The gallery: both compared, one downloaded.
@@ -100,4 +100,4 @@ def test_from_an_empty_page_to_a_downloaded_picture_and_back(
     page.keyboard.press("Alt+Digit1")
     expect(page.locator("button#generate")).to_be_visible()
     tab_to(page, page.locator("#field-subject input"))
-    expect(page.locator("#field-subject input")).to_have_value("kettle")
+    expect(page.locator("#field-subject input")).to_have_value("hammock")

@@ -192,7 +192,7 @@ def test_a_request_that_fits_is_let_in(draft: Model) -> None:
 def test_a_request_that_can_never_fit_is_refused_with_a_size_that_can(draft: Model) -> None:
     default = estimate(draft, *draft.card.default_size, num_rows=1)
     total = default.weights_bytes + default.working_bytes
-    with pytest.raises(BadInput, match=r"1024 × 1024 needs .* GB .* choose 128 × 128 or smaller"):
+    with pytest.raises(BadInput, match=r"1024 × 1024 needs .* GB .* choose 256 × 256 or smaller"):
         check_fits(draft, request(draft, (1024, 1024)), total_bytes=total)
 
 
