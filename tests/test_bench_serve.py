@@ -339,7 +339,8 @@ def test_the_pipeline_of_the_field_draws_what_the_engine_draws() -> None:
     from studio.engine.model import load_model
 
     folder = draft_model_dir()
-    wanted = make_requests(read_card(folder), load_presets(), (2,), 2, seed=3)
+    wanted = make_requests(read_card(folder), load_presets(), (4,), 2, seed=3)
+    assert wanted[0].sampler == "unipc"
     pipeline = FieldPipeline(folder, precision="float32")
     steps: list[int] = []
 
@@ -348,7 +349,7 @@ def test_the_pipeline_of_the_field_draws_what_the_engine_draws() -> None:
         assert preview(1).shape == (16, 16, 3)
 
     theirs = pipeline.draw(wanted, on_step)
-    assert steps == [1, 2]
+    assert steps == [1, 2, 3, 4]
     assert pipeline.model_seconds() > 0
     events: list[Event] = []
     engine = Engine(load_model(folder, precision="float32"), max_rows=4, emit=events.append)

@@ -11,10 +11,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from scripts.draft import autoencoder, controlnet, latents, model, shipped, tokenizer, training
+from scripts.draft import (
+    autoencoder,
+    controlnet,
+    dataset,
+    latents,
+    model,
+    shipped,
+    sketch_ceiling,
+    tokenizer,
+    training,
+)
 from scripts.draft import unet as unet_training
 from scripts.draft.critic import Critic, critics_loss, decoders_loss
 from scripts.draft.optimizers import Muon, orthogonal
@@ -139,6 +150,23 @@ def test_a_trained_controlnet_is_found_in_the_models_folder(tmp_path: Path) -> N
     assert controlnet.main([*arguments, "--export"]) == 0
     net = load_model(folder, precision="float32").denoiser.controlnets
     assert list(net) == ["canny"]
+
+
+def test_edges_of_a_scene_count_against_the_outline_of_its_product_and_latents_lose_some() -> None:
+    mask = np.zeros((1, 128, 128), bool)
+    mask[0, 40:90, 30:100] = True
+    plain = torch.from_numpy(mask).to(torch.uint8)[:, None].expand(1, 3, 128, 128) * 255
+    busy = plain.clone()
+    busy[..., 100:, ::8] = 255
+    alone, within = (
+        sketch_ceiling.against_outline(dataset.Pictures(pixels, [], []), mask)[0]
+        for pixels in (plain, busy)
+    )
+    assert alone.f1 == 1.0
+    assert within.precision < within.recall == 1.0
+    vae = AutoencoderKL.from_pretrained(FOLDER / "vae", local_files_only=True)
+    (decoded,) = sketch_ceiling.through_autoencoder(vae, dataset.Pictures(busy, [], []))
+    assert 0 < decoded.f1 < 1
 
 
 def test_momentum_made_orthogonal_has_singular_values_about_one() -> None:

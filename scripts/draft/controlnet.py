@@ -24,6 +24,7 @@ from torch import Tensor
 from scripts.draft import dataset, loop, model, training
 from scripts.draft.captions import canonical
 from scripts.draft.export import put
+from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 from scripts.draft.sketches import edges, hand_drawn
 from scripts.draft.teacher import Teacher
@@ -96,6 +97,7 @@ class Lessons:
     def refresh(self) -> None:
         self.groups = read_groups(self.folder, self.teacher)
         self.sizes = torch.tensor([float(len(group.captions)) for group in self.groups])
+        self.weights = channel_weights([group.latents[0] for group in self.groups])
 
     def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, list[str], tuple[int, int]]:
         """(noisy latents, timesteps, velocities, controls, captions, size of the pictures)."""
@@ -138,7 +140,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=middle,
             ).sample
-        return (out.float() - target).square().mean()
+        return (batches.weights.to(out.device) * (out.float() - target).square()).mean()
 
     return Course(net, lesson, batches.refresh)
 

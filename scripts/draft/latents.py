@@ -11,6 +11,7 @@ latents to colours that the studio shows while a picture is being drawn.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ def encode(matrix: Tensor, bias: Tensor, pixels: Tensor) -> Tensor:
         for chunk in pixels.split(32)
     ]
     return torch.cat(out)
+
+
+def channel_weights(groups: Sequence[Tensor]) -> Tensor:
+    """What a channel counts for in a loss, [C,1,1] and 1 in the mean.
+
+    It is the inverse of its spread over latents [N,C,h,w] of several sizes, as the quiet channels
+    hold weave, grain and where an edge is.
+    """
+    sizes = torch.tensor([float(len(latents)) for latents in groups])
+    spread = torch.stack([latents.float().std((0, 2, 3)) for latents in groups])
+    weights = (sizes[:, None] * spread).sum(0).reciprocal()
+    return (weights / weights.mean())[:, None, None]
 
 
 def fit_preview(latents: Tensor, pictures: Tensor) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
                 asked, full = ask(path)
                 wanted = answer(asked, full, path)
             out = asked.velocity(net)
-        return (out - wanted).square().mean()
+        return (lessons.weights.to(out.device) * (out - wanted).square()).mean()
 
     way = {"num_steps": NUM_STEPS, "guidance_scale": 1.0, "crop": list(CORNER)}
     if args.steps:

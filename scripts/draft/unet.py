@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from scripts.draft import loop, model, training
 from scripts.draft.captions import caption
+from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 
 
@@ -73,9 +74,7 @@ class Lessons:
             assert data is not None
             self.groups: list[dict[str, Any]] = data["groups"]
             self.sizes = torch.tensor([float(len(group["names"])) for group in self.groups])
-            spread = torch.stack([group["latents"].float().std((0, 2, 3)) for group in self.groups])
-            weights = (self.sizes[:, None] * spread).sum(0).reciprocal()
-            self.weights = (weights / weights.mean())[:, None, None]  # [C,1,1], 1 in the mean
+            self.weights = channel_weights([group["latents"] for group in self.groups])
 
     def next(
         self, t: Tensor | None = None

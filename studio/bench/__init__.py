@@ -183,7 +183,11 @@ def _add_card_options(card: argparse.ArgumentParser) -> None:
 
 def _add_serve_options(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
-        "--minutes", metavar="N", type=float, default=12.0, help="time after the start (12)"
+        "--minutes",
+        metavar="N",
+        type=float,
+        default=12.0,
+        help="after the start, which takes some itself (12)",
     )
     serve.add_argument("--quick", action="store_true", help="two minutes, fewer loads, half steps")
     serve.add_argument("--out", metavar="DIR", help="where to put plots, as PNG")

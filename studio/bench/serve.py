@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, and print what was seen."""
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
         extent = extent_of(options, folder)
-        say(f"about {extent.seconds / 60:.0f} minutes; the table comes at the end")
+        say(f"starting the systems; then about {extent.seconds / 60:.0f} minutes")
         results = measure(extent)
     report = results.report()
     print_results(results)
@@ -92,6 +92,8 @@ def measure(extent: Extent) -> Results:
         _compare_pictures(children, requests(1)[0], results)
         clock = _Countdown(extent.seconds - (time.perf_counter() - started))
         counts = closed_counts(extent, pace, clock.left() * CLOSED_SHARE)
+        seconds = _expected_seconds(extent, pace, counts, clock.left())
+        say(f"the table comes in about {math.ceil(seconds / 60)} minutes")
         _play_closed(children, results, requests, counts, clock.part(CLOSED_SHARE))
         _play_open(children, results, requests, clock)
         for name in (ENGINE, ENGINE_TORCH):
@@ -216,6 +218,20 @@ def closed_counts(extent: Extent, pace: dict[str, float], seconds: float) -> dic
         each -= block
         counts = {n: max(each, block * math.ceil(n / block)) for n in extent.callers}
     return counts
+
+
+def _expected_seconds(
+    extent: Extent, pace: dict[str, float], counts: dict[int, int], seconds: float
+) -> float:
+    """What the loads take of the `seconds` there are: more, where the fewest pictures that say
+    anything do. A second round of closed loops is left out when the first took all of their time.
+    """
+    round_seconds = sum(counts.values()) * sum(pace.values())
+    closed = seconds * CLOSED_SHARE
+    num_rounds = extent.num_rounds if round_seconds < closed else 1
+    num_loads = len(extent.shares) * extent.num_rounds
+    fewest = num_loads * 2 * len(extent.steps) * sum(pace.values())
+    return num_rounds * round_seconds + max(seconds - closed, fewest)
 
 
 def _play_closed(

@@ -29,7 +29,7 @@ OnStep = Callable[[int, Callable[[int], Pixels]], None]
 
 
 class FieldPipeline:
-    """A pipeline in `precision` with the sampler `sampler`; draws one batch at a time.
+    """A pipeline in `precision`; draws one batch at a time, with the sampler of its requests.
 
     With the folder of a `controlnet` all requests follow the image that `load_control` gives. With
     a `compile_backend` torch compiles the networks when they are first met.
@@ -40,7 +40,6 @@ class FieldPipeline:
         folder: Path,
         *,
         precision: str,
-        sampler: str = "euler",
         device: str = "cpu",
         controlnet: Path | None = None,
         load_control: Callable[[str], Pixels] = no_control_images,
@@ -57,9 +56,7 @@ class FieldPipeline:
         if controlnet is not None:
             parts["controlnet"] = ControlNetModel.from_pretrained(controlnet, **options)
         pipeline = AutoPipelineForText2Image.from_pretrained(folder, **options, **parts)
-        pipeline.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(
-            pipeline.scheduler.config
-        )
+        self._schedule = pipeline.scheduler.config
         pipeline.set_progress_bar_config(disable=True)
         self._pipeline = pipeline.to(device)
         self._preview = load_preview(
@@ -75,8 +72,12 @@ class FieldPipeline:
                 self._stopwatch.watch(module)
 
     def draw(self, requests: Sequence[Request], on_step: OnStep | None = None) -> list[Pixels]:
-        """One picture for each request, all in one batch, of the first one's size and steps."""
+        """One picture for each request, all in one batch: of the first one's size, steps, and
+        sampler.
+        """
         first = requests[0]
+        sampler = getattr(diffusers, SAMPLERS[first.sampler])
+        self._pipeline.scheduler = sampler.from_config(self._schedule)
         options: dict[str, Any] = {}
         if on_step is not None:
             told = on_step
