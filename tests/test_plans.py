@@ -26,7 +26,7 @@ from studio.engine.reference import (
     read_reference,
     write_reference,
 )
-from studio.engine.trial import MAX_ERROR, choose
+from studio.engine.trial import MAX_ERROR, choose, gain
 from tests.exported_models import LATENT, exported
 from tests.tiny_models import HEIGHT, WIDTH
 
@@ -183,6 +183,11 @@ def test_what_is_not_faster_than_torch_is_rejected(reference: Reference) -> None
     model = dataclasses.replace(tiny.model, denoiser=Instant(reference.plain))
     with pytest.raises(PlanRejected, match="not clearly faster"):
         choose(plan(), ["float32"], {"float32": model}, reference, tiny.graphs)
+
+
+def test_time_saved_by_some_rows_counts_unless_others_take_longer() -> None:
+    assert gain({2: 1.0, 8: 4.0}, {2: 0.7, 8: 3.8}) == pytest.approx((0.3 + 0.05) / 2)
+    assert gain({2: 1.0, 8: 4.0}, {2: 0.5, 8: 4.4}) == pytest.approx(-0.1)
 
 
 def test_graphs_of_other_weights_are_rejected(reference: Reference) -> None:
