@@ -26,7 +26,7 @@ from studio.bench.loads import (
     play_open,
     poisson_arrivals,
 )
-from studio.bench.serve import closed_counts, measure
+from studio.bench.serve import closed_counts, expected_seconds, measure
 from studio.bench.serve_extent import Extent, extent_of
 from studio.bench.serve_results import Results, print_results
 from studio.bench.targets import BATCHES, ENGINE, ONE, ONE_FLOAT32
@@ -411,6 +411,16 @@ def test_every_caller_of_a_closed_loop_has_something_to_draw() -> None:
     assert all(count >= callers and count % 3 == 0 for callers, count in counts.items())
     plenty = closed_counts(extent, {"a": 0.01}, seconds=300.0)
     assert min(plenty.values()) > max(counts.values())
+
+
+def test_a_time_too_short_for_the_fewest_pictures_is_told_as_what_those_take() -> None:
+    extent = Extent(folder=Path(), precision="auto", backend="torch", seconds=60.0)
+    pace = {"a": 1.0, "b": 1.0}
+    fewest = {1: 6, 2: 6, 4: 6, 8: 9, 16: 18}
+    assert closed_counts(extent, pace, seconds=10.0) == fewest
+    loads = len(extent.shares) * extent.num_rounds * 6 * 2.0
+    assert expected_seconds(extent, pace, fewest, 10.0) == 45 * 2.0 + loads
+    assert expected_seconds(extent, pace, fewest, 1000.0) == 2 * 45 * 2.0 + 500.0
 
 
 def results_of_a_run() -> Results:

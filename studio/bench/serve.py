@@ -92,7 +92,7 @@ def measure(extent: Extent) -> Results:
         _compare_pictures(children, requests(1)[0], results)
         clock = _Countdown(extent.seconds - (time.perf_counter() - started))
         counts = closed_counts(extent, pace, clock.left() * CLOSED_SHARE)
-        seconds = _expected_seconds(extent, pace, counts, clock.left())
+        seconds = expected_seconds(extent, pace, counts, clock.left())
         say(f"the table comes in about {math.ceil(seconds / 60)} minutes")
         _play_closed(children, results, requests, counts, clock.part(CLOSED_SHARE))
         _play_open(children, results, requests, clock)
@@ -220,15 +220,16 @@ def closed_counts(extent: Extent, pace: dict[str, float], seconds: float) -> dic
     return counts
 
 
-def _expected_seconds(
+def expected_seconds(
     extent: Extent, pace: dict[str, float], counts: dict[int, int], seconds: float
 ) -> float:
-    """What the loads take of the `seconds` there are: more, where the fewest pictures that say
-    anything do. A second round of closed loops is left out when the first took all of their time.
+    """About what the loads take of the `seconds` there are: more, where the fewest pictures that
+    say anything do.
     """
     round_seconds = sum(counts.values()) * sum(pace.values())
     closed = seconds * CLOSED_SHARE
-    num_rounds = extent.num_rounds if round_seconds < closed else 1
+    is_short = closed - round_seconds < closed / extent.num_rounds / 2  # as `_play_closed` has it
+    num_rounds = 1 if is_short else extent.num_rounds
     num_loads = len(extent.shares) * extent.num_rounds
     fewest = num_loads * 2 * len(extent.steps) * sum(pace.values())
     return num_rounds * round_seconds + max(seconds - closed, fewest)
