@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from scripts.draft import autoencoder, model, quick, training
@@ -21,6 +22,7 @@ from studio.engine.model import load_model
 from studio.model_card import Way, read_card
 
 FOLDER = draft_model_dir()
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -111,7 +113,12 @@ def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
     leader = str(tmp_path / "quick.pt")
     run("few.pt", "--minutes", "0.001", "--leader", leader, "--steps", "4", "6")
     few = ["--model", str(folder), "--out", str(tmp_path / "few.pt"), "--export"]
-    assert quick.main([*few, "--num-steps", "5"]) == 0
+    before = load_file(folder / WEIGHTS)
+    learnt = training.load(tmp_path / "few.pt")["average"]["weights"]  # type: ignore[index]
+    assert quick.main([*few, "--num-steps", "5", "--share", "0.5"]) == 0
+    key = "conv_in.weight"
+    half_way = (before[key].float() + learnt[key]) / 2
+    torch.testing.assert_close(load_file(folder / WEIGHTS)[key], half_way.half())
     way = Way(num_steps=5, guidance_scale=1.0, crop=quick.CORNER, sampler="euler")
     assert read_card(folder).quick == way
     assert json.loads((folder / "unet" / "config.json").read_text()) == json.loads(config)
