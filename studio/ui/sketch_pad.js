@@ -80,6 +80,7 @@ async function send(body) {
 // After the last stroke for a moment: hand over what is on the canvas, and tell of it.
 function changed() {
   say("");
+  reopened = "";
   isBlank = false;
   isDirty = true;
   show();
@@ -152,13 +153,24 @@ async function take(file) {
   }
 }
 
-// A sketch of an earlier job, to be drawn on.
+// A sketch of an earlier job, to be drawn on. A stroke that is still on its way to the studio comes
+// too late, and Generate waits until the sketch is there.
 let opened = "", isOpening = false; // while it is, what is on the canvas is told to nobody
+let reopened = ""; // the sketch, while nothing was drawn on it since
 function reopen(name) {
   remember();
-  isOpening = true;
-  open(name).then(() => { digest = name; isBlank = false; keep(name); say(""); })
-    .catch(() => tell("gone")).finally(() => { isOpening = false; show(); });
+  isOpening = isDirty = true;
+  clearTimeout(waiting);
+  turn += 1;
+  const mine = turn;
+  open(name).then(() => { digest = reopened = name; isBlank = false; keep(name); say(""); })
+    .catch(() => tell("gone"))
+    .finally(() => {
+      isOpening = false;
+      if (turn === mine) handed = mine;
+      show();
+      remind();
+    });
 }
 
 // The canvas has the shape of the picture that is asked for; what is on it is kept. It is fitted
@@ -187,9 +199,12 @@ function reshape() {
 }
 
 // What a tab has told is forgotten an hour after its machine slept, and when the studio is started
-// anew; the canvas is not.
+// anew; the canvas is not. And a stroke from before a sketch was put there may be told of after it.
 function remind() {
   const now = facts().dataset.digest;
+  if (now && reopened && now !== reopened && turn === handed) {
+    trigger("click", { act: "sketch", id: reopened });
+  }
   if (now) known = now;
   else if (known && known === digest && !isBlank && turn === handed) {
     known = "";
