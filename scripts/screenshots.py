@@ -9,8 +9,8 @@ minutes; look at the result.
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 import tempfile
 import threading
 import time
@@ -60,7 +60,9 @@ PEOPLE_PAGES = {"account": "/account", "people": "/admin", "audit": "/admin/audi
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/screenshots")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs/screenshots"))
+    folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vitrine-") as data_dir:
         config = Config(data_dir=Path(data_dir))
