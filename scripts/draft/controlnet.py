@@ -4,7 +4,7 @@ Knows renders, their edges and a finished model, whose other weights stay as the
 goes on from its checkpoint and takes the renders finished since.
 
     python -m scripts.draft.controlnet --model assets/models/draft --renders .draft/renders \
-        --from .draft/version_1 --out .draft/controlnet.pt --minutes 40
+        --from .draft/before --out .draft/controlnet.pt --minutes 40
     python -m scripts.draft.controlnet --model assets/models/draft --out .draft/controlnet.pt \
         --export
 """

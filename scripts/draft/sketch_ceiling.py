@@ -19,8 +19,10 @@ from diffusers import AutoencoderKL
 
 from scripts.draft import autoencoder, dataset
 from scripts.draft.latents import encode
-from scripts.draft.sketches import Array, edges
+from scripts.draft.sketches import Array, outline
+from studio.engine.decoder import to_bytes
 from studio.evaluate.adherence import Adherence, adherence
+from studio.evaluate.sketched import edges_of
 
 
 @torch.no_grad()
@@ -29,27 +31,21 @@ def through_autoencoder(vae: AutoencoderKL, group: dataset.Pictures) -> list[Adh
     latents = encode(*autoencoder.read(vae), group.pixels)
     found = []
     for latent, pixels in zip(latents, group.pixels, strict=True):
-        decoded = vae.decode(latent[None] / vae.config.scaling_factor).sample[0]
-        picture = ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte()
-        found.append(adherence(_lines(_image(picture)), _lines(_image(pixels))))
+        picture = to_bytes(vae.decode(latent[None] / vae.config.scaling_factor).sample[0])
+        found.append(adherence(edges_of(picture), edges_of(_image(pixels))))
     return found
 
 
 def against_outline(group: dataset.Pictures, masks: Array) -> list[Adherence]:
     """Edges of each render against the outline of its product alone, from masks [N,H,W]."""
-    outlines = (np.repeat(mask.astype(np.uint8)[..., None] * 255, 3, 2) for mask in masks)
     return [
-        adherence(_lines(_image(pixels)), _lines(outline))
-        for pixels, outline in zip(group.pixels, outlines, strict=True)
+        adherence(edges_of(_image(pixels)), outline(mask) > 0)
+        for pixels, mask in zip(group.pixels, masks, strict=True)
     ]
 
 
 def _image(pixels: torch.Tensor) -> Array:
     return pixels.permute(1, 2, 0).numpy()
-
-
-def _lines(picture: Array) -> Array:
-    return edges(picture) > 0
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,6 +25,12 @@ def edges(picture: Array, rng: random.Random | None = None) -> Array:
     return canny_edges(picture, rng.uniform(40, 110), rng.uniform(110, 220))
 
 
+def outline(mask: Array) -> Array:
+    """White lines on black, uint8 [H,W], around what a mask [H,W] holds."""
+    shape = mask.astype(np.uint8) * 255
+    return canny_edges(np.repeat(shape[..., None], 3, 2))
+
+
 def hand_drawn(lines: Array, mask: Array, rng: random.Random) -> Array:
     """The lines as by hand: perhaps the product's alone, wobbling, broken, thicker or doubled."""
     height, width = lines.shape
@@ -33,8 +39,7 @@ def hand_drawn(lines: Array, mask: Array, rng: random.Random) -> Array:
         near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=side // 24)
         lines = np.where(near > 0, lines, 0).astype(np.uint8)
     if rng.random() < 0.3:  # the outline alone
-        shape = mask.astype(np.uint8) * 255
-        lines = canny_edges(np.repeat(shape[..., None], 3, 2))
+        lines = outline(mask)
     if rng.random() < 0.7:
         lines = _wobbled(lines, rng.uniform(0.4, 0.014 * side), rng)
     if rng.random() < 0.2:

@@ -228,11 +228,16 @@ def expected_seconds(
     """
     round_seconds = sum(counts.values()) * sum(pace.values())
     closed = seconds * CLOSED_SHARE
-    is_short = closed - round_seconds < closed / extent.num_rounds / 2  # as `_play_closed` has it
-    num_rounds = 1 if is_short else extent.num_rounds
+    is_one = _is_too_late(closed - round_seconds, closed, extent.num_rounds)
+    num_rounds = 1 if is_one else extent.num_rounds
     num_loads = len(extent.shares) * extent.num_rounds
     fewest = num_loads * 2 * len(extent.steps) * sum(pace.values())
     return num_rounds * round_seconds + max(seconds - closed, fewest)
+
+
+def _is_too_late(left: float, seconds: float, num_rounds: int) -> bool:
+    """Whether what is `left` of the `seconds` for `num_rounds` is too little for another round."""
+    return left < seconds / num_rounds / 2
 
 
 def _play_closed(
@@ -244,7 +249,7 @@ def _play_closed(
 ) -> None:
     turn = 0
     for round_ in range(results.extent.num_rounds):
-        if round_ and clock.left() < clock.seconds / results.extent.num_rounds / 2:
+        if round_ and _is_too_late(clock.left(), clock.seconds, results.extent.num_rounds):
             return  # the machine was slower than it promised: half a round would favour some
         for num_callers, count in counts.items():
             wanted = requests(count)
