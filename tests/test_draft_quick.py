@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scripts.draft import autoencoder, model, quick, training
+from scripts.draft import autoencoder, export, model, quick, shipped, training, ways
+from scripts.draft import unet as unet_training
 from scripts.draft.teacher import Teacher
 from studio.config import draft_model_dir
 from studio.engine.model import load_model
@@ -34,25 +35,25 @@ def teacher() -> Teacher:
     return Teacher(FOLDER, "cpu")
 
 
-def asked(teacher: Teacher, corner: tuple[int, int]) -> quick.Asked:
+def asked(teacher: Teacher, corner: tuple[int, int]) -> ways.Asked:
     ids = torch.tensor([[256, 256, *corner, 256, 256]], dtype=torch.float)
     words = teacher.words(["a ceramic red mug on a wooden table"])
     z = noise(1, autoencoder.CHANNELS, 16, 16)
-    return quick.Asked(z, torch.tensor([400]), *words, ids)
+    return ways.Asked(z, torch.tensor([400]), *words, ids)
 
 
 @torch.no_grad()
 def test_the_quick_way_begins_as_the_full_one_without_guidance() -> None:
     fresh = Teacher(FOLDER, "cpu")
-    full, other = asked(fresh, (0, 0)), asked(fresh, quick.CORNER)
+    full, other = asked(fresh, (0, 0)), asked(fresh, ways.CORNER)
     before = full.velocity(fresh.unet)
-    quick.open_quick_way(fresh.unet)
+    ways.open_quick_way(fresh.unet)
     assert (full.velocity(fresh.unet) - before).abs().max() < 1e-3
     assert (other.velocity(fresh.unet) - before).abs().max() < 1e-3
 
 
 def test_only_quick_rows_are_told_of_the_corner() -> None:
-    ids = quick.time_ids((256, 320), torch.tensor([True, False]))
+    ids = ways.time_ids((256, 320), torch.tensor([True, False]))
     assert ids.tolist() == [[256, 320, 1024, 1024, 256, 320], [256, 320, 0, 0, 256, 320]]
 
 
@@ -82,7 +83,7 @@ def test_what_is_learnt_ends_in_one_step_where_the_leader_comes_in_two() -> None
 
     path = quick.trailing(4)[[0, 3]]
     z, states = noise(2, 4, 8, 8), torch.ones(2, 4, 8, 8)
-    rows = quick.Asked(z, path[:, 0], states, states, torch.zeros(2, 6))
+    rows = ways.Asked(z, path[:, 0], states, states, torch.zeros(2, 6))
     first, second, third = quick.angles(path).unbind(1)
     half_way = quick.turned(z, leader(z, path[:, 0], states).sample, first - second)
     there = quick.turned(half_way, leader(half_way, path[:, 1], states).sample, second - third)
@@ -119,7 +120,7 @@ def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
     key = "conv_in.weight"
     half_way = (before[key].float() + learnt[key]) / 2
     torch.testing.assert_close(load_file(folder / WEIGHTS)[key], half_way.half())
-    way = Way(num_steps=5, guidance_scale=1.0, crop=quick.CORNER, sampler="euler")
+    way = Way(num_steps=5, guidance_scale=1.0, crop=ways.CORNER, sampler="euler")
     assert read_card(folder).quick == way
     assert json.loads((folder / "unet" / "config.json").read_text()) == json.loads(config)
     assert load_model(folder, precision="float32").card.quick == way
@@ -131,5 +132,41 @@ def test_guidance_is_learnt_as_the_samplers_have_it(teacher: Teacher) -> None:
     states, pooled = teacher.words([""])
     nothing = dataclasses.replace(full, states=states, pooled=pooled)
     plain, without = full.velocity(teacher.unet), nothing.velocity(teacher.unet)
-    found = quick.guided(full, nothing, teacher.unet, 2.5)
+    found = ways.guided(full, nothing, teacher.unet, 2.5)
     torch.testing.assert_close(found, 2.5 * plain - 1.5 * without, atol=1e-4, rtol=0)
+
+
+def test_a_model_that_is_trained_on_takes_its_quick_way_along(tmp_path: Path) -> None:
+    made = noise(2, autoencoder.CHANNELS, 16, 16).half()
+    names = [("mug", "metal", "red", "studio")] * 2
+    group = {"latents": made, "flipped": made, "names": names, "size": (256, 256)}
+    training.save(tmp_path / "latents.pt", groups=[group])
+    tokens = ["--tokenizer", str(FOLDER)]
+    arguments = ["--latents", str(tmp_path / "latents.pt"), *tokens, "--precision", "float32"]
+    arguments += ["--out", str(tmp_path / "unet.pt"), "--batch", "2"]
+    first = ["--from", str(FOLDER), "--minutes", "0.001"]
+    assert unet_training.main([*arguments, *first]) == 0
+    spent = training.load(tmp_path / "unet.pt")["minutes"]  # type: ignore[index]
+    assert unet_training.main([*arguments, "--minutes", str(spent + 0.001)]) == 0
+    made_of = ["--unet", str(tmp_path / "unet.pt"), *tokens, "--out", str(tmp_path / "model")]
+    assert export.main(made_of) == 0
+    assert read_card(tmp_path / "model").quick == read_card(FOLDER).quick
+
+
+@torch.no_grad()
+def test_the_quick_way_is_told_what_the_last_checkpoint_says_with_guidance(
+    teacher: Teacher, tmp_path: Path
+) -> None:
+    whole = unet_training.Whole(str(FOLDER))
+    elder = unet_training.Elder(whole, tmp_path / "unet.pt")
+    shipped.carry(whole, FOLDER)
+    training.save(tmp_path / "unet.pt", average={"weights": whole.state_dict()})
+    elder.refresh()
+    full = asked(teacher, (0, 0))
+    states, pooled = teacher.words([""])
+    nothing = dataclasses.replace(full, states=states, pooled=pooled)
+    wanted = ways.guided(full, nothing, teacher.unet, model.GUIDANCE_SCALE)
+    said = ["a ceramic red mug on a wooden table"]
+    torch.testing.assert_close(
+        elder.guided(full.z, full.t, said, (256, 256)), wanted, atol=1e-3, rtol=0
+    )

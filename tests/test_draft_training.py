@@ -93,7 +93,7 @@ def test_a_carried_model_says_at_first_what_the_shipped_one_says(tokens: Path) -
         states, pooled = old.text.encode(prompt)
         added = {"text_embeds": pooled, "time_ids": model.time_ids(256, 256, 1)}
         before = old.unet(x, t, states, added_cond_kwargs=added).sample
-        after = whole(x, t, prompt, (256, 256))
+        after = whole(x, t, prompt, model.time_ids(256, 256, 1))
     assert (after - before).abs().max() < 1e-3
 
 

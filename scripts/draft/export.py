@@ -30,7 +30,7 @@ CARD: dict[str, Any] = {
     "default_size": [256, 256],
     "sizes": [[256, 256], [320, 256], [256, 320]],
     "default_num_steps": 10,
-    "default_guidance_scale": 2.5,
+    "default_guidance_scale": model.GUIDANCE_SCALE,
     "default_sampler": "unipc",
     "license": "Apache-2.0",
 }
@@ -61,8 +61,13 @@ def pipeline(
     )
 
 
-def write(pipe: StableDiffusionXLPipeline, out: Path, preview: dict[str, Any] | None) -> int:
-    """Moves the new files into `out`; answers its size in bytes."""
+def write(
+    pipe: StableDiffusionXLPipeline,
+    out: Path,
+    preview: dict[str, Any] | None,
+    quick: dict[str, Any] | None,
+) -> int:
+    """Moves the new files into `out`, `quick` onto its card; answers its size in bytes."""
     fresh = out.with_name(out.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
@@ -77,7 +82,8 @@ def write(pipe: StableDiffusionXLPipeline, out: Path, preview: dict[str, Any] | 
         merges = [" ".join(m) if isinstance(m, list) else m for m in model_["merges"]]
         (fresh / name / "vocab.json").write_text(json.dumps(model_["vocab"], ensure_ascii=False))
         (fresh / name / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    (fresh / "card.json").write_text(json.dumps(CARD, indent=2) + "\n")
+    card = CARD | ({"quick": quick} if quick else {})
+    (fresh / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     if preview:
         (fresh / "preview.json").write_text(json.dumps(preview) + "\n")
     for path in sorted(p for p in fresh.rglob("*") if p.is_file()):
@@ -117,7 +123,11 @@ def main(argv: list[str] | None = None) -> int:
     preview = None
     if args.latents and (state := training.load(args.latents)):
         preview = state["preview"]
-    size = write(pipeline(args.latents, args.unet, args.tokenizer, args.decoder), args.out, preview)
+    quick = None
+    if args.unet and (state := training.load(args.unet)):
+        quick = state.get("quick")
+    pipe = pipeline(args.latents, args.unet, args.tokenizer, args.decoder)
+    size = write(pipe, args.out, preview, quick)
     print(f"{args.out}: {size / 1e6:.1f} MB")
     return 0
 

@@ -22,6 +22,7 @@ from scripts.draft.autoencoder import CHANNELS
 WIDTHS = (128, 192)  # of the two text encoders
 POOLED = 192
 TIME_IDS_WIDTH = 32
+GUIDANCE_SCALE = 2.5
 
 UNET: dict[str, Any] = {
     "sample_size": 16,

@@ -39,11 +39,12 @@ def redraw(
     sampler.set_begin_index(NUM_STEPS - take)
     noise = torch.randn(latents.shape, generator=g)
     device = next(whole.parameters()).device
+    ids = model.time_ids(*size, len(latents))
     x = (latents + sampler.sigmas[NUM_STEPS - take] * noise).to(device)
     for t in sampler.timesteps[-take:]:
         with torch.autocast(device.type, torch.bfloat16):
             rows = t.to(device).expand(len(x))
-            out = whole(sampler.scale_model_input(x, t), rows, captions, size)
+            out = whole(sampler.scale_model_input(x, t), rows, captions, ids)
         x = sampler.step(out.float(), t, x).prev_sample
     return x.cpu()
 

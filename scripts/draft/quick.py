@@ -1,9 +1,9 @@
-"""Teaches a finished draft model a quick way beside its own, in the same weights.
+"""Teaches a finished draft model the quick way beside its own, in the same weights.
 
-SDXL is told where the crop's corner was; ours are never cropped, so it is always (0, 0). Another
-corner is a question of its own here: asked with `CORNER`, and without guidance, the UNet answers
-what it answers with guidance when it is asked the full way. Every fourth row of a batch holds the
-full way to what the finished model says. That halves what a step costs (Meng et al. 2023).
+Asked the quick way (`ways.py`) the UNet learns to answer what it answers with guidance when it is
+asked the full way, which halves what a step costs. Every fourth row of a batch holds the full way
+to what the finished model says. A model that has its quick way keeps it while `unet.py` trains it
+on.
 
 With `--steps` the quick way then learns to take in one step what its teacher (`--leader`, a
 checkpoint of the first lesson or of one with more steps) takes in two (Salimans and Ho 2022), along
@@ -25,59 +25,25 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.embeddings import get_timestep_embedding
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from scripts.draft import loop, model, training
 from scripts.draft.export import put
 from scripts.draft.loop import Course
 from scripts.draft.teacher import Teacher
 from scripts.draft.unet import Lessons
+from scripts.draft.ways import CORNER, Asked, guided, open_quick_way, time_ids
 
-# No crop of a picture of ours can begin there, so no honest size conditioning is taken away; and a
-# power of two is exact in every number format that a backend may cast it to.
-CORNER = (1024, 1024)
 FULL_EVERY = 4
 NUM_STEPS = 6
-
-
-def time_ids(size: tuple[int, int], is_quick: Tensor) -> Tensor:
-    """SDXL's size conditioning [N,6] of rows that ask the quick way or the full one (bool [N])."""
-    ids = model.time_ids(*size, len(is_quick))
-    ids[is_quick, 2:4] = torch.tensor(CORNER, dtype=ids.dtype)
-    return ids
-
-
-def open_quick_way(unet: UNet2DConditionModel) -> None:
-    """Lets the quick way begin as the full way without guidance, whatever the corner meant."""
-    corner = dict.fromkeys((float(side) for side in (0, *CORNER)), 0.0)
-    rename(unet.add_embedding.linear_1, corner, slots=(2, 3))
-
-
-@torch.no_grad()
-def rename(layer: nn.Linear, names: dict[float, float], slots: Iterable[int]) -> None:
-    """Changes the layer so that it answers to the keys of `names` as it did to their values, in
-    those of the six slots of size conditioning.
-    """
-    width = model.TIME_IDS_WIDTH
-
-    def embedded(numbers: list[float]) -> Tensor:
-        return get_timestep_embedding(torch.tensor(numbers), width, True, 0)
-
-    now, then = embedded(list(names)), embedded(list(names.values()))
-    for i in slots:
-        start = model.POOLED + i * width
-        slot = layer.weight[:, start : start + width]
-        change = (then - now) @ slot.T  # [names, out], to be had from `now`
-        slot += (torch.linalg.pinv(now) @ change).T
 
 
 def trailing(num_steps: int) -> Tensor:
@@ -103,31 +69,6 @@ def velocity_between(z: Tensor, after: Tensor, by: Tensor) -> Tensor:
     """The velocity with which one step by that angle leads from `z` to `after`."""
     by = by[:, None, None, None]
     return (by.cos() * z - after) / by.sin()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Rows for a UNet: noised latents [N,C,h,w], timesteps [N], words, size conditioning [N,6]."""
-
-    z: Tensor
-    t: Tensor
-    states: Tensor
-    pooled: Tensor
-    ids: Tensor
-
-    def of(self, rows: Tensor) -> Asked:
-        return Asked(*(getattr(self, each.name)[rows] for each in fields(self)))
-
-    def velocity(self, unet: UNet2DConditionModel) -> Tensor:
-        added = {"text_embeds": self.pooled, "time_ids": self.ids}
-        out: Tensor = unet(self.z, self.t, self.states, added_cond_kwargs=added).sample
-        return out.float()
-
-
-def guided(asked: Asked, nothing: Asked, unet: UNet2DConditionModel, scale: float) -> Tensor:
-    """Guidance (Ho and Salimans 2022, eq. 6); `nothing` asks the same without words."""
-    without = nothing.velocity(unet)
-    return without + scale * (asked.velocity(unet) - without)
 
 
 def in_two_steps(asked: Asked, path: Tensor, leader: UNet2DConditionModel) -> Tensor:

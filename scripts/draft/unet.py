@@ -5,6 +5,9 @@ which already weighs noise levels evenly; a latent channel counts for the invers
 the quiet ones hold weave and grain. Timesteps are spread evenly over each batch to quieten it.
 Renders that are encoded meanwhile join in at the next checkpoint.
 
+A shipped model's quick way (`ways.py`) is taken along: every fourth row asks it, and learns what
+the averaged weights of the last checkpoint say with guidance.
+
     python -m scripts.draft.unet --latents .draft/latents.pt --tokenizer .draft/tok \
         --from assets/models/draft --out .draft/unet.pt --minutes 60 --processes 2
 """
@@ -12,7 +15,11 @@ Renders that are encoded meanwhile join in at the next checkpoint.
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,9 @@ from scripts.draft import loop, model, training
 from scripts.draft.captions import caption
 from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
+from scripts.draft.ways import Asked, guided, time_ids
+
+QUICK_EVERY = 4
 
 
 class Whole(nn.Module):
@@ -34,26 +44,10 @@ class Whole(nn.Module):
         self.encoders = self.text.encoders
         self.unet = model.unet()
 
-    def forward(
-        self,
-        noisy: Tensor,
-        t: Tensor,
-        captions: list[str],
-        size: tuple[int, int],
-        residuals: tuple[tuple[Tensor, ...], Tensor] | None = None,
-    ) -> Tensor:
-        """The velocity; `residuals` are a ControlNet's for the way down and the middle."""
-        states, pooled = self.text.encode(captions)
-        ids = model.time_ids(*size, len(captions)).to(noisy.device)
-        down, middle = residuals or (None, None)
-        return self.unet(
-            noisy,
-            t,
-            states,
-            added_cond_kwargs={"text_embeds": pooled, "time_ids": ids},
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-        ).sample
+    def forward(self, noisy: Tensor, t: Tensor, captions: list[str], ids: Tensor) -> Tensor:
+        """The velocity, of rows with the size conditioning `ids` [N,6]."""
+        asked = Asked(noisy, t, *self.text.encode(captions), ids.to(noisy.device))
+        return asked.velocity(self.unet)
 
 
 class Lessons:
@@ -100,6 +94,36 @@ class Lessons:
         return (*moved, captions, chosen["size"])
 
 
+class Elder:
+    """The averaged weights of the last checkpoint, which tell the quick way what to say."""
+
+    def __init__(self, whole: Whole, checkpoint: Path) -> None:
+        self.whole = copy.deepcopy(whole).requires_grad_(False).eval()
+        self.checkpoint = checkpoint
+        self.refresh()
+
+    def refresh(self) -> None:
+        if (state := training.load(self.checkpoint)) is not None:
+            self.whole.load_state_dict(state["average"]["weights"])
+
+    @torch.no_grad()
+    def guided(self, z: Tensor, t: Tensor, captions: list[str], size: tuple[int, int]) -> Tensor:
+        """What it answers with guidance, asked the full way."""
+        ids = model.time_ids(*size, len(z)).to(z)
+        asked = Asked(z, t, *self.whole.text.encode(captions), ids)
+        states, pooled = (w.expand(len(z), *w.shape[1:]) for w in self.whole.text.encode([""]))
+        nothing = replace(asked, states=states, pooled=pooled)
+        return guided(asked, nothing, self.whole.unet, model.GUIDANCE_SCALE)
+
+
+def quick_way(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the card of the model that is learnt on from says of its quick way, if it has one."""
+    if state := training.load(args.out):
+        return state.get("quick")
+    card = json.loads((args.shipped / "card.json").read_text()) if args.shipped else {}
+    return card.get("quick")
+
+
 def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
     """UNet and text encoders, taught the velocities of noised latents."""
     whole = Whole(str(args.tokenizer))
@@ -107,17 +131,29 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
         from scripts.draft.shipped import carry
 
         carry(whole, args.shipped)
-    lessons = Lessons(args.latents, args.batch // args.processes, args.device, seed)
+    batch = args.batch // args.processes
+    lessons = Lessons(args.latents, batch, args.device, seed)
     device_type = torch.device(args.device).type
+    way = quick_way(args)
+    elder = Elder(whole.to(args.device), args.out) if way else None
+    is_quick = (torch.arange(batch) % QUICK_EVERY == 0) & bool(way)
 
     def lesson() -> Tensor:
         noisy, t, target, captions, size = lessons.next()
         passes = training.autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
-            out = whole(noisy, t, captions, size)
-        return (lessons.weights.to(out.device) * (out.float() - target).square()).mean()
+            if elder is not None:
+                said = list(itertools.compress(captions, is_quick))
+                target[is_quick] = elder.guided(noisy[is_quick], t[is_quick], said, size)
+            out = whole(noisy, t, captions, time_ids(size, is_quick))
+        return (lessons.weights.to(out.device) * (out - target).square()).mean()
 
-    return Course(whole, lesson, lessons.refresh)
+    def refresh() -> None:
+        lessons.refresh()
+        if elder is not None:
+            elder.refresh()
+
+    return Course(whole, lesson, refresh, {"quick": way} if way else {})
 
 
 def main(argv: list[str] | None = None) -> int:
