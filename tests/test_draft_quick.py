@@ -149,8 +149,12 @@ def test_a_model_that_is_trained_on_takes_its_quick_way_along(tmp_path: Path) ->
     spent = training.load(tmp_path / "unet.pt")["minutes"]  # type: ignore[index]
     assert unet_training.main([*arguments, "--minutes", str(spent + 0.001)]) == 0
     made_of = ["--unet", str(tmp_path / "unet.pt"), *tokens, "--out", str(tmp_path / "model")]
-    assert export.main(made_of) == 0
+    assert export.main([*made_of, "--from", str(FOLDER), "--share", "0.5"]) == 0
     assert read_card(tmp_path / "model").quick == read_card(FOLDER).quick
+    key = "conv_in.weight"
+    now = training.load(tmp_path / "unet.pt")["average"]["weights"][f"unet.{key}"]  # type: ignore[index]
+    half_way = (load_file(FOLDER / WEIGHTS)[key].float() + now) / 2
+    torch.testing.assert_close(load_file(tmp_path / "model" / WEIGHTS)[key], half_way.half())
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, ModelMixin, StableD
 
 from scripts.draft import model, training
 from scripts.draft.autoencoder import CONFIG
+from scripts.draft.shipped import carry
 from scripts.draft.unet import Whole
 
 CARD: dict[str, Any] = {
@@ -36,18 +37,32 @@ CARD: dict[str, Any] = {
 }
 
 
-def pipeline(
-    latents: Path | None, unet: Path | None, tokenizer: Path, decoder: Path | None
-) -> StableDiffusionXLPipeline:
-    """The pipeline from what checkpoints there are; the rest is untrained."""
+def learnt(
+    state: dict[str, Any] | None, tokenizer: Path, shipped: Path | None, share: float
+) -> Whole:
+    """UNet and text encoders of a checkpoint, or `share` of the way to them from the shipped ones.
+
+    Part of the way may keep what a model was good at beside what it has learnt since (Wortsman et
+    al. 2022, "Robust fine-tuning").
+    """
+    whole = Whole(str(tokenizer))
+    if state is not None:
+        whole.load_state_dict(state["average"]["weights"])
+    if shipped is not None:
+        before = Whole(str(tokenizer))
+        carry(before, shipped)
+        for now, old in zip(whole.parameters(), before.parameters(), strict=True):
+            now.data = torch.lerp(old.data, now.data, share)
+    return whole
+
+
+def pipeline(whole: Whole, latents: Path | None, decoder: Path | None) -> StableDiffusionXLPipeline:
+    """The pipeline with what there is of an autoencoder; the rest is untrained."""
     autoencoder = AutoencoderKL(**CONFIG)
     if decoder and (state := training.load(decoder)):
         autoencoder.load_state_dict(state["average"]["weights"])
     elif latents and (state := training.load(latents)):
         autoencoder.load_state_dict(state["vae"])
-    whole = Whole(str(tokenizer))
-    if unet and (state := training.load(unet)):
-        whole.load_state_dict(state["average"]["weights"])
     return StableDiffusionXLPipeline(
         vae=autoencoder,
         text_encoder=whole.encoders[0],
@@ -118,16 +133,19 @@ def main(argv: list[str] | None = None) -> int:
         "--decoder", type=Path, help="a decoder trained on after the latents were made"
     )
     parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--from", dest="shipped", type=Path, help="the model it grew out of")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="with --from: of what was learnt since (1)"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     preview = None
-    if args.latents and (state := training.load(args.latents)):
-        preview = state["preview"]
-    quick = None
-    if args.unet and (state := training.load(args.unet)):
-        quick = state.get("quick")
-    pipe = pipeline(args.latents, args.unet, args.tokenizer, args.decoder)
-    size = write(pipe, args.out, preview, quick)
+    if args.latents and (encoded := training.load(args.latents)):
+        preview = encoded["preview"]
+    state = training.load(args.unet) if args.unet else None
+    whole = learnt(state, args.tokenizer, args.shipped, args.share)
+    pipe = pipeline(whole, args.latents, args.decoder)
+    size = write(pipe, args.out, preview, state.get("quick") if state else None)
     print(f"{args.out}: {size / 1e6:.1f} MB")
     return 0
 
