@@ -132,7 +132,7 @@ def test_guidance_is_learnt_as_the_samplers_have_it(teacher: Teacher) -> None:
     states, pooled = teacher.words([""])
     nothing = dataclasses.replace(full, states=states, pooled=pooled)
     plain, without = full.velocity(teacher.unet), nothing.velocity(teacher.unet)
-    found = ways.guided(full, nothing, teacher.unet, 2.5)
+    found = ways.guided(full, (states, pooled), teacher.unet, 2.5)
     torch.testing.assert_close(found, 2.5 * plain - 1.5 * without, atol=1e-4, rtol=0)
 
 
@@ -162,15 +162,21 @@ def test_the_quick_way_is_told_what_the_last_checkpoint_says_with_guidance(
     teacher: Teacher, tmp_path: Path
 ) -> None:
     whole = unet_training.Whole(str(FOLDER))
-    elder = unet_training.Elder(whole, tmp_path / "unet.pt")
+    teaching = unet_training.MeanTeacher(whole, tmp_path / "unet.pt")
     shipped.carry(whole, FOLDER)
     training.save(tmp_path / "unet.pt", average={"weights": whole.state_dict()})
-    elder.refresh()
+    teaching.refresh()
     full = asked(teacher, (0, 0))
-    states, pooled = teacher.words([""])
-    nothing = dataclasses.replace(full, states=states, pooled=pooled)
-    wanted = ways.guided(full, nothing, teacher.unet, model.GUIDANCE_SCALE)
+    wanted = ways.guided(full, teacher.words([""]), teacher.unet, model.GUIDANCE_SCALE)
     said = ["a ceramic red mug on a wooden table"]
     torch.testing.assert_close(
-        elder.guided(full.z, full.t, said, (256, 256)), wanted, atol=1e-3, rtol=0
+        teaching.guided(full.z, full.t, said, (256, 256)), wanted, atol=1e-3, rtol=0
     )
+
+
+def test_a_share_of_what_was_learnt_needs_the_model_it_was_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        export.main(["--tokenizer", str(FOLDER), "--out", str(tmp_path / "m"), "--share", "0.5"])
+    assert "--share goes with --from" in capsys.readouterr().err

@@ -40,19 +40,12 @@ CARD: dict[str, Any] = {
 def learnt(
     state: dict[str, Any] | None, tokenizer: Path, shipped: Path | None, share: float
 ) -> Whole:
-    """UNet and text encoders of a checkpoint, or `share` of the way to them from the shipped ones.
-
-    Part of the way may keep what a model was good at beside what it has learnt since (Wortsman et
-    al. 2022, "Robust fine-tuning").
-    """
+    """UNet and text encoders of a checkpoint, or `share` of the way there from the shipped ones."""
     whole = Whole(str(tokenizer))
-    if state is not None:
-        whole.load_state_dict(state["average"]["weights"])
     if shipped is not None:
-        before = Whole(str(tokenizer))
-        carry(before, shipped)
-        for now, old in zip(whole.parameters(), before.parameters(), strict=True):
-            now.data = torch.lerp(old.data, now.data, share)
+        carry(whole, shipped)
+    if state is not None:
+        training.blend(whole, state["average"]["weights"], share)
     return whole
 
 
@@ -139,6 +132,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
+    if args.share != 1 and not args.shipped:
+        parser.error("--share goes with --from: part of the way from which model?")
     preview = None
     if args.latents and (encoded := training.load(args.latents)):
         preview = encoded["preview"]

@@ -111,12 +111,8 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
             there = path.to(args.device)[is_quick]
             wanted[is_quick] = in_two_steps(asked.of(is_quick), there, leader)
         else:
-            states, pooled = (
-                words.expand(len(quick.z), *words.shape[1:]) for words in teacher.words([""])
-            )
-            nothing = replace(quick, states=states, pooled=pooled)
             scale = card["default_guidance_scale"]
-            wanted[is_quick] = guided(quick, nothing, teacher.unet, scale)
+            wanted[is_quick] = guided(quick, teacher.words([""]), teacher.unet, scale)
         return wanted
 
     def lesson() -> Tensor:
@@ -152,7 +148,7 @@ def export(folder: Path, checkpoint: Path, num_steps: int | None, share: float) 
 
     The rest of each weight stays as in the folder. What was learnt for the quick way moves the full
     one a little, most of all what it says without words, which guidance makes much of; part of the
-    way keeps nearly all of both (Wortsman et al. 2022, "Robust fine-tuning").
+    way keeps nearly all of both.
     """
     state = training.load(checkpoint)
     assert state is not None
@@ -160,9 +156,7 @@ def export(folder: Path, checkpoint: Path, num_steps: int | None, share: float) 
     net.load_state_dict(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"))
     if "quick" not in json.loads((folder / "card.json").read_text()):
         open_quick_way(net)
-    learnt = state["average"]["weights"]
-    mixed = {k: torch.lerp(old, learnt[k].float(), share) for k, old in net.state_dict().items()}
-    net.load_state_dict(mixed)
+    training.blend(net, state["average"]["weights"], share)
     way: dict[str, Any] = state["quick"] | ({"num_steps": num_steps} if num_steps else {})
     return put(folder, "unet", net, {"quick": way})
 

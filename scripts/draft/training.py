@@ -47,6 +47,16 @@ class Average:
             self.weights[key].copy_(weight)
 
 
+def blend(net: nn.Module, learnt: dict[str, Tensor], share: float) -> None:
+    """Moves the weights of `net` that share of the way to those `learnt` from it, all of it at 1.
+
+    Part of the way may keep what a model was good at beside what it has learnt since (Wortsman et
+    al. 2022, "Robust fine-tuning").
+    """
+    before = net.state_dict()
+    net.load_state_dict({k: torch.lerp(w, learnt[k].to(w), share) for k, w in before.items()})
+
+
 def save(path: Path, **state: Any) -> None:
     """Writes a checkpoint whole or not at all."""
     temporary = path.with_suffix(".tmp")

@@ -19,7 +19,6 @@ import copy
 import itertools
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +93,10 @@ class Lessons:
         return (*moved, captions, chosen["size"])
 
 
-class Elder:
-    """The averaged weights of the last checkpoint, which tell the quick way what to say."""
+class MeanTeacher:
+    """The averaged weights of the last checkpoint, which tell the quick way what to say (Tarvainen
+    and Valpola 2017).
+    """
 
     def __init__(self, whole: Whole, checkpoint: Path) -> None:
         self.whole = copy.deepcopy(whole).requires_grad_(False).eval()
@@ -111,8 +112,7 @@ class Elder:
         """What it answers with guidance, asked the full way."""
         ids = model.time_ids(*size, len(z)).to(z)
         asked = Asked(z, t, *self.whole.text.encode(captions), ids)
-        states, pooled = (w.expand(len(z), *w.shape[1:]) for w in self.whole.text.encode([""]))
-        nothing = replace(asked, states=states, pooled=pooled)
+        nothing = self.whole.text.encode([""])
         return guided(asked, nothing, self.whole.unet, model.GUIDANCE_SCALE)
 
 
@@ -135,23 +135,23 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
     lessons = Lessons(args.latents, batch, args.device, seed)
     device_type = torch.device(args.device).type
     way = quick_way(args)
-    elder = Elder(whole.to(args.device), args.out) if way else None
+    teacher = MeanTeacher(whole.to(args.device), args.out) if way else None
     is_quick = (torch.arange(batch) % QUICK_EVERY == 0) & bool(way)
 
     def lesson() -> Tensor:
         noisy, t, target, captions, size = lessons.next()
         passes = training.autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
-            if elder is not None:
+            if teacher is not None:
                 said = list(itertools.compress(captions, is_quick))
-                target[is_quick] = elder.guided(noisy[is_quick], t[is_quick], said, size)
+                target[is_quick] = teacher.guided(noisy[is_quick], t[is_quick], said, size)
             out = whole(noisy, t, captions, time_ids(size, is_quick))
         return (lessons.weights.to(out.device) * (out - target).square()).mean()
 
     def refresh() -> None:
         lessons.refresh()
-        if elder is not None:
-            elder.refresh()
+        if teacher is not None:
+            teacher.refresh()
 
     return Course(whole, lesson, refresh, {"quick": way} if way else {})
 

@@ -9,7 +9,7 @@ learns from whom.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -73,7 +73,12 @@ class Asked:
         return out.float()
 
 
-def guided(asked: Asked, nothing: Asked, unet: UNet2DConditionModel, scale: float) -> Tensor:
-    """Guidance (Ho and Salimans 2022, eq. 6); `nothing` asks the same without words."""
-    without = nothing.velocity(unet)
+def guided(
+    asked: Asked, nothing: tuple[Tensor, Tensor], unet: UNet2DConditionModel, scale: float
+) -> Tensor:
+    """Guidance (Ho and Salimans 2022, eq. 6); `nothing` are the states [1,77,D] and the pooled
+    embedding [1,E] of no words.
+    """
+    states, pooled = (words.expand(len(asked.z), *words.shape[1:]) for words in nothing)
+    without = replace(asked, states=states, pooled=pooled).velocity(unet)
     return without + scale * (asked.velocity(unet) - without)
