@@ -117,15 +117,15 @@ def play_closed(
     timeout_seconds: float = 600.0,
 ) -> Run:
     """`num_callers` callers take the next of `requests` whenever their last one has ended."""
-    waiting = collections.deque(requests)
-    names = _names()
+    # Named beforehand: callers ask from several threads at once.
+    waiting = collections.deque(zip(_names(), requests, strict=False))
 
     def submit_next(_key: str = "") -> None:
         try:
-            request = waiting.popleft()
+            key, request = waiting.popleft()
         except IndexError:
             return
-        _submit(system, trace, next(names), request, time.perf_counter())
+        _submit(system, trace, key, request, time.perf_counter())
 
     trace = Trace(on_end=submit_next)
     system.listen(trace)
