@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scripts.draft import autoencoder, export, model, quick, shipped, training, ways
+from scripts.draft import autoencoder, export, model, quick, shipped, training, trajectories, ways
 from scripts.draft import unet as unet_training
 from scripts.draft.teacher import Teacher
 from studio.config import draft_model_dir
@@ -57,38 +56,76 @@ def test_only_quick_rows_are_told_of_the_corner() -> None:
     assert ids.tolist() == [[256, 320, 1024, 1024, 256, 320], [256, 320, 0, 0, 256, 320]]
 
 
-@pytest.mark.parametrize("num_steps", [4, 6, 8])
-def test_steps_are_those_that_eulers_sampler_takes(num_steps: int) -> None:
+@pytest.mark.parametrize("num_steps", quick.DIVISORS)
+def test_what_is_learnt_leads_eulers_sampler_along_the_trajectory(num_steps: int) -> None:
     from diffusers import EulerDiscreteScheduler
 
     sampler = EulerDiscreteScheduler(**model.SCHEDULER)
     sampler.set_timesteps(num_steps)
-    steps = quick.trailing(num_steps)
-    assert steps[:, 0].tolist() == sampler.timesteps.tolist()
-    assert steps[1:, 0].tolist() == steps[:-1, 2].tolist()
-    velocities = noise(num_steps, 1, 4, 8, 8, seed=1)
-    z = noise(1, 4, 8, 8)
+    times = quick.trailing(num_steps)
+    assert times[:-1].tolist() == sampler.timesteps.tolist()
+    phi = quick.angles(times)
+    places = noise(num_steps + 1, 1, 4, 8, 8, seed=1)
     # The sampler's own latents are the picture with noise added, ours both weighed.
-    x = z * (sampler.sigmas[0] ** 2 + 1).sqrt()
-    for t, (first, _, last), v in zip(sampler.timesteps, steps, velocities, strict=True):
-        x = sampler.step(v, t, x).prev_sample
-        z = quick.turned(z, v, (quick.angles(first) - quick.angles(last))[None])
-    np.testing.assert_allclose(z, x, atol=1e-3)
+    x = places[0] / phi[0].cos()
+    for i, t in enumerate(sampler.timesteps):
+        velocity = quick.velocity_between(places[i], places[i + 1], (phi[i] - phi[i + 1])[None])
+        x = sampler.step(velocity, t, x).prev_sample
+        np.testing.assert_allclose(x * phi[i + 1].cos(), places[i + 1], atol=1e-3)
 
 
-def test_what_is_learnt_ends_in_one_step_where_the_leader_comes_in_two() -> None:
-    def leader(z: Tensor, t: Tensor, states: Tensor, **_: Any) -> SimpleNamespace:
-        """Another velocity at every place and time."""
-        return SimpleNamespace(sample=z.tanh() + t[:, None, None, None] / 500 + states)
+def test_a_trajectory_passes_through_every_step_of_the_quick_way() -> None:
+    times = trajectories.sampler().timesteps.tolist()
+    for num_steps in quick.DIVISORS:
+        stride = trajectories.NUM_STEPS // num_steps
+        assert times[::stride] == quick.trailing(num_steps)[:-1].tolist()
 
-    path = quick.trailing(4)[[0, 3]]
-    z, states = noise(2, 4, 8, 8), torch.ones(2, 4, 8, 8)
-    rows = ways.Asked(z, path[:, 0], states, states, torch.zeros(2, 6))
-    first, second, third = quick.angles(path).unbind(1)
-    half_way = quick.turned(z, leader(z, path[:, 0], states).sample, first - second)
-    there = quick.turned(half_way, leader(half_way, path[:, 1], states).sample, second - third)
-    found = quick.in_two_steps(rows, path, leader)  # type: ignore[arg-type]
-    torch.testing.assert_close(quick.turned(z, found, first - third), there, atol=1e-4, rtol=0)
+
+def test_a_trajectory_ends_where_diffusers_pipeline_does(teacher: Teacher) -> None:
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionXLPipeline
+
+    pipe = StableDiffusionXLPipeline.from_pretrained(FOLDER, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    start = noise(1, autoencoder.CHANNELS, 16, 20)
+    said = "a ceramic red mug on a wooden table"
+    theirs = pipe(
+        said,
+        negative_prompt="",
+        height=256,
+        width=320,
+        num_inference_steps=trajectories.NUM_STEPS,
+        guidance_scale=2.5,
+        latents=start.clone(),
+        output_type="latent",
+    ).images
+    ours = trajectories.draw(teacher, [said], (256, 320), start, 2.5)
+    assert ours.places.shape == (trajectories.NUM_STEPS + 1, 1, *start.shape[1:])
+    torch.testing.assert_close(ours.places[-1].float(), theirs, atol=2e-2, rtol=0)
+
+
+def test_trajectories_come_of_every_size_as_often_as_it_was_rendered() -> None:
+    names = [("mug", "metal", "red", "studio")]
+    groups = [{"names": names * 6, "size": (256, 256)}, {"names": names * 2, "size": (256, 320)}]
+    drawn = [trajectories.asked_for(groups, 2, seed=3, number=number) for number in range(40)]
+    assert {size for _, size, _ in drawn[:4]} == {(256, 256), (256, 320)}
+    assert abs(sum(size == (256, 320) for _, size, _ in drawn) - 10) <= 1
+    assert all(noise.shape[-1] == size[1] // 16 for _, size, noise in drawn)
+
+
+def test_a_row_is_taken_with_where_its_step_leads(tmp_path: Path) -> None:
+    at = torch.arange(13.0)[:, None, None, None, None]
+    for number, size in enumerate([(256, 256), (256, 320)]):
+        places = (at + 100 * number).expand(-1, 2, 1, 16, size[1] // 16).half()
+        batch = {"places": places, "captions": ["one", "two"], "size": size}
+        torch.save(batch, tmp_path / f"0-{number}.pt")
+    kept = trajectories.Trajectories(tmp_path)
+    z, after, steps, captions = kept.next((256, 320), 8, 4, torch.Generator().manual_seed(0))
+    assert z.shape == (8, 1, 16, 20)
+    assert steps.tolist() == [0, 1, 2, 3] * 2
+    assert z[:, 0, 0, 0].tolist() == [100.0, 103.0, 106.0, 109.0] * 2
+    assert after[:, 0, 0, 0].tolist() == [103.0, 106.0, 109.0, 112.0] * 2
+    assert set(captions) == {"one", "two"}
 
 
 def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
@@ -99,28 +136,32 @@ def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(FOLDER, folder)
     config = (folder / "unet" / "config.json").read_text()
+    common = ["--model", str(folder), "--latents", str(tmp_path / "latents.pt")]
+    common += ["--precision", "float32", "--batch", "4"]
+    paths = tmp_path / "trajectories"
 
-    def run(out: str, *more: str) -> dict[str, Any]:
-        arguments = ["--model", str(folder), "--latents", str(tmp_path / "latents.pt")]
-        arguments += ["--batch", "4", "--precision", "float32", "--out", str(tmp_path / out)]
-        assert quick.main([*arguments, *more]) == 0
-        state = training.load(tmp_path / out)
+    for num_batches in (1, 2):  # the second run adds to the first
+        assert trajectories.main([*common, "--out", str(paths), "--minutes", "0"]) == 0
+        assert len(list(paths.glob("0-*.pt"))) == num_batches
+
+    def run(minutes: float) -> dict[str, Any]:
+        arguments = [*common, "--trajectories", str(paths), "--num-steps", "4"]
+        arguments += ["--out", str(tmp_path / "quick.pt"), "--minutes", str(minutes)]
+        assert quick.main(arguments) == 0
+        state = training.load(tmp_path / "quick.pt")
         assert state is not None
         return state
 
-    first = run("quick.pt", "--minutes", "0.001")
-    again = run("quick.pt", "--minutes", str(first["minutes"] + 0.001))
+    first = run(0.001)
+    again = run(first["minutes"] + 0.001)
     assert again["step"] > first["step"] > 0
-    leader = str(tmp_path / "quick.pt")
-    run("few.pt", "--minutes", "0.001", "--leader", leader, "--steps", "4", "6")
-    few = ["--model", str(folder), "--out", str(tmp_path / "few.pt"), "--export"]
     before = load_file(folder / WEIGHTS)
-    learnt = training.load(tmp_path / "few.pt")["average"]["weights"]  # type: ignore[index]
-    assert quick.main([*few, "--num-steps", "5", "--share", "0.5"]) == 0
+    export_it = ["--model", str(folder), "--out", str(tmp_path / "quick.pt"), "--export"]
+    assert quick.main([*export_it, "--share", "0.5"]) == 0
     key = "conv_in.weight"
-    half_way = (before[key].float() + learnt[key]) / 2
+    half_way = (before[key].float() + again["average"]["weights"][key]) / 2
     torch.testing.assert_close(load_file(folder / WEIGHTS)[key], half_way.half())
-    way = Way(num_steps=5, guidance_scale=1.0, crop=ways.CORNER, sampler="euler")
+    way = Way(num_steps=4, guidance_scale=1.0, crop=ways.CORNER, sampler="euler")
     assert read_card(folder).quick == way
     assert json.loads((folder / "unet" / "config.json").read_text()) == json.loads(config)
     assert load_model(folder, precision="float32").card.quick == way

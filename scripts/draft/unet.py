@@ -5,7 +5,7 @@ which already weighs noise levels evenly; a latent channel counts for the invers
 the quiet ones hold weave and grain. Timesteps are spread evenly over each batch to quieten it.
 Renders that are encoded meanwhile join in at the next checkpoint.
 
-A shipped model's quick way (`ways.py`) is taken along: every fourth row asks it, and learns what
+A shipped model's quick way (`ways.py`) is taken along: every eighth row asks it, and learns what
 the averaged weights of the last checkpoint say with guidance.
 
     python -m scripts.draft.unet --latents .draft/latents.pt --tokenizer .draft/tok \
@@ -31,7 +31,7 @@ from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 from scripts.draft.ways import Asked, guided, time_ids
 
-QUICK_EVERY = 4
+QUICK_EVERY = 8
 
 
 class Whole(nn.Module):

@@ -64,8 +64,13 @@ class Asked:
     pooled: Tensor
     ids: Tensor
 
-    def of(self, rows: Tensor) -> Asked:
-        return Asked(*(getattr(self, each.name)[rows] for each in fields(self)))
+    def and_those_of(self, other: Asked) -> Asked:
+        return Asked(
+            *(
+                torch.cat([getattr(rows, each.name) for rows in (self, other)])
+                for each in fields(self)
+            )
+        )
 
     def velocity(self, unet: UNet2DConditionModel) -> Tensor:
         added = {"text_embeds": self.pooled, "time_ids": self.ids}
