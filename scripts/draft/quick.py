@@ -3,8 +3,8 @@
 Asked the quick way (`ways.py`) the UNet learns to come in one step, without guidance, as far as it
 comes in several with guidance when it is asked the full way (Salimans and Ho 2022; Meng et al.
 2023). Where the full way comes by is drawn beforehand (`trajectories.py`). The steps are the DDIM
-steps of a trailing schedule, which is how Euler's sampler draws with them. Every fourth row of a
-batch holds the full way to what the finished model says.
+steps of a trailing schedule, which is how Euler's sampler draws with them. Every other row of a
+batch holds the full way to what the finished model says, half of them without words.
 
 Knows latents, captions, trajectories and a finished model, whose text encoders stay as they
 are; `--export` puts UNet and card into its folder. Any diffusers draws with it:
@@ -35,7 +35,8 @@ from scripts.draft.trajectories import Trajectories
 from scripts.draft.unet import Lessons
 from scripts.draft.ways import CORNER, Asked, open_quick_way, time_ids
 
-FULL_EVERY = 4
+FULL_EVERY = 2
+SILENT_EVERY = 2  # full row: guidance makes as much of what is said without words as of the rest
 NUM_STEPS = 6
 DIVISORS = (2, 3, 4, 6)  # a step of the quick way is several whole ones of a trajectory
 
@@ -78,6 +79,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
 
     def full_rows() -> tuple[Asked, Tensor, tuple[int, int]]:
         z, t, _, captions, size = lessons.next()
+        captions = ["" if i % SILENT_EVERY == 0 else said for i, said in enumerate(captions)]
         rows = Asked(z, t, *teacher.words(captions), model.time_ids(*size, num_full).to(z))
         return rows, rows.velocity(teacher.unet), size
 
