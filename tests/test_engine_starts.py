@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from concurrent.futures import Future
 
 import pytest
@@ -33,12 +32,19 @@ class Start(Future[None]):
         return super().exception(timeout)
 
 
+class Starts(dict[str, Start]):
+    """One for every job, made by whoever asks for it first, of several threads."""
+
+    def __missing__(self, job_id: str) -> Start:
+        return self.setdefault(job_id, Start())
+
+
 class Listener:
     """Takes events in; the test says when jobs called "late" are started."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.starts: defaultdict[str, Start] = defaultdict(Start)
+        self.starts = Starts()
 
     def __call__(self, event: Event) -> Future[None] | None:
         self.events.append(event)
