@@ -245,8 +245,15 @@
     await refresh();
   };
   const answerOf = (dialog) => new Promise((resolve) => {
+    dialog.settle?.(); // its last "close" may still be on its way, which is no answer to this question
+    const closed = () => { if (!dialog.open) dialog.settle(); };
+    dialog.settle = () => {
+      dialog.removeEventListener("close", closed);
+      dialog.settle = null;
+      resolve(dialog.returnValue);
+    };
     dialog.returnValue = "";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
+    dialog.addEventListener("close", closed);
     dialog.showModal();
   });
   const compare = (first, second) => {
