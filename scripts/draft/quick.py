@@ -27,7 +27,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scripts.draft import loop, model, training
+from scripts.draft import loop, model, training, trajectories
 from scripts.draft.export import put
 from scripts.draft.loop import Course
 from scripts.draft.teacher import Teacher
@@ -43,8 +43,8 @@ DIVISORS = (2, 3, 4, 6)  # a step of the quick way is several whole ones of a tr
 
 def trailing(num_steps: int) -> Tensor:
     """[num_steps+1]: where the DDIM steps begin and end, -1 being the clean picture."""
-    ends = 1000 - torch.arange(num_steps + 1, dtype=torch.float64) * 1000 / num_steps
-    return ends.round().long() - 1
+    every = trajectories.sampler().timesteps
+    return torch.cat([every[:: trajectories.NUM_STEPS // num_steps], torch.tensor([-1])])
 
 
 def angles(t: Tensor) -> Tensor:

@@ -36,9 +36,9 @@ NUM_STEPS = 12  # of a trajectory: 2, 3, 4 or 6 steps of the quick way are as ma
 
 @dataclass(frozen=True)
 class Batch:
-    """`places` [NUM_STEPS+1,N,C,h,w]: latents from noise to the clean picture; `size` in pixels."""
+    """`latents` [NUM_STEPS+1,N,C,h,w], from noise to the clean picture; `size` in pixels."""
 
-    places: Tensor
+    latents: Tensor
     captions: list[str]
     size: tuple[int, int]
 
@@ -69,8 +69,8 @@ class Trajectories:
         for step in steps.tolist():
             batch = batches[int(torch.randint(len(batches), (1,), generator=g))]
             row = int(torch.randint(len(batch.captions), (1,), generator=g))
-            before.append(batch.places[stride * step, row].float())
-            after.append(batch.places[stride * (step + 1), row].float())
+            before.append(batch.latents[stride * step, row].float())
+            after.append(batch.latents[stride * (step + 1), row].float())
             captions.append(batch.captions[row])
         return torch.stack(before), torch.stack(after), steps, captions
 
@@ -90,12 +90,12 @@ def draw(
     steps = sampler()
     ids = model.time_ids(*size, len(captions)).to(noise)
     words, nothing = teacher.words(captions), teacher.words([""])
-    z, places = noise, [noise]
+    z, passed = noise, [noise]
     for t in steps.timesteps:
         asked = Asked(z, t.expand(len(z)).to(z.device), *words, ids)
         z = steps.step(guided(asked, nothing, teacher.unet, scale), t, z).prev_sample
-        places.append(z)
-    return Batch(torch.stack(places).half().cpu(), captions, size)
+        passed.append(z)
+    return Batch(torch.stack(passed).half().cpu(), captions, size)
 
 
 def asked_for(

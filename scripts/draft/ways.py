@@ -65,12 +65,8 @@ class Asked:
     ids: Tensor
 
     def and_those_of(self, other: Asked) -> Asked:
-        return Asked(
-            *(
-                torch.cat([getattr(rows, each.name) for rows in (self, other)])
-                for each in fields(self)
-            )
-        )
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return Asked(*(torch.cat(pair) for pair in pairs))
 
     def velocity(self, unet: UNet2DConditionModel) -> Tensor:
         added = {"text_embeds": self.pooled, "time_ids": self.ids}
