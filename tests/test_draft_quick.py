@@ -106,19 +106,39 @@ def test_trajectories_come_of_every_size_as_often_as_it_was_rendered() -> None:
     assert all(noise.shape[-1] == size[1] // 16 for _, size, noise in drawn)
 
 
-def test_a_row_is_taken_with_where_its_step_leads(tmp_path: Path) -> None:
+@pytest.fixture
+def kept(tmp_path: Path) -> trajectories.Trajectories:
+    """Of two sizes: latents that say where on the way they are, and of which row."""
     at = torch.arange(13.0)[:, None, None, None, None]
     for number, size in enumerate([(256, 256), (256, 320)]):
-        places = (at + 100 * number).expand(-1, 2, 1, 16, size[1] // 16).half()
+        places = (at + 100 * number).repeat(1, 2, 1, 16, size[1] // 16).half()
+        places[:, 1] += 1000
         batch = {"latents": places, "captions": ["one", "two"], "size": size}
         torch.save(batch, tmp_path / f"0-{number}.pt")
-    kept = trajectories.Trajectories(tmp_path)
+    return trajectories.Trajectories(tmp_path)
+
+
+def test_a_row_is_taken_with_where_its_step_leads(kept: trajectories.Trajectories) -> None:
     z, after, steps, captions = kept.next((256, 320), 8, 4, torch.Generator().manual_seed(0))
     assert z.shape == (8, 1, 16, 20)
     assert steps.tolist() == [0, 1, 2, 3] * 2
-    assert z[:, 0, 0, 0].tolist() == [100.0, 103.0, 106.0, 109.0] * 2
-    assert after[:, 0, 0, 0].tolist() == [103.0, 106.0, 109.0, 112.0] * 2
+    assert (z[:, 0, 0, 0] % 1000).tolist() == [100.0, 103.0, 106.0, 109.0] * 2
+    assert (after - z == 3).all()
     assert set(captions) == {"one", "two"}
+
+
+def test_finished_latents_come_with_their_own_captions(kept: trajectories.Trajectories) -> None:
+    seen = set()
+    g = torch.Generator().manual_seed(0)
+    for _ in range(8):
+        z, captions, size = kept.finished(4, g)
+        assert z.shape == (4, 1, 16, size[1] // 16)
+        ends = {"one": 0, "two": 1000}
+        wanted = [ends[said] + 12 + 100 * (size == (256, 320)) for said in captions]
+        assert z[:, 0, 0, 0].tolist() == wanted
+        seen.add(size)
+    assert seen == {(256, 256), (256, 320)}
+    assert sorted(z.shape[-1] for z in kept.all_finished()) == [16, 20]
 
 
 def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
@@ -129,12 +149,12 @@ def test_a_taught_model_has_both_ways_in_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(FOLDER, folder)
     config = (folder / "unet" / "config.json").read_text()
-    common = ["--model", str(folder), "--latents", str(tmp_path / "latents.pt")]
-    common += ["--precision", "float32", "--batch", "4"]
+    common = ["--model", str(folder), "--precision", "float32", "--batch", "4"]
+    drawing = [*common, "--latents", str(tmp_path / "latents.pt"), "--minutes", "0"]
     paths = tmp_path / "trajectories"
 
     for num_batches in (1, 2):  # the second run adds to the first
-        assert trajectories.main([*common, "--out", str(paths), "--minutes", "0"]) == 0
+        assert trajectories.main([*drawing, "--out", str(paths)]) == 0
         assert len(list(paths.glob("0-*.pt"))) == num_batches
 
     def run(minutes: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from scripts.draft import (
     dataset,
     latents,
     model,
+    narrow,
     shipped,
     sketch_ceiling,
     tokenizer,
@@ -35,6 +37,7 @@ from scripts.draft.vocabulary import FIELDS, words
 from scripts.draft.world import describe
 from studio.config import draft_model_dir
 from studio.engine.model import load_model
+from studio.model_card import read_card
 
 FOLDER = draft_model_dir()
 
@@ -68,6 +71,51 @@ def test_the_written_encoder_computes_its_matrix_and_begins_with_the_one_it_grew
     half = autoencoder.patches(F.avg_pool2d(new, 2), autoencoder.FOLD // 2)
     known = torch.einsum("cp,nphw->nchw", first, half) + bias[:, None, None]
     assert (made[:, :12] - known).abs().max() < 0.05
+
+
+def test_a_narrower_autoencoder_encodes_as_the_wide_one_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = pictures(40)
+    first, bias = autoencoder.principal(F.avg_pool2d(seen, 2), 12)
+    with monkeypatch.context() as wider:
+        wider.setitem(autoencoder.CONFIG, "block_out_channels", [32, 32, 64, 64, 128])
+        wide = autoencoder.build(*autoencoder.fit(seen, autoencoder.lift(first), bias))
+    narrow = autoencoder.narrowed(wide)
+    assert narrow.config.block_out_channels == [16, 32, 64, 64, 128]
+    with torch.no_grad():
+        made = (vae.encode(pictures(2, seed=1)).latent_dist.mean for vae in (narrow, wide))
+        torch.testing.assert_close(*made)
+
+
+def test_a_narrower_decoder_learns_from_what_the_model_drew_and_ships(tmp_path: Path) -> None:
+    drawn = torch.randn(1, 2, autoencoder.CHANNELS, 16, 16).half()
+    batch = {"latents": drawn, "captions": ["one", "two"], "size": (256, 256)}
+    paths, checkpoint = tmp_path / "trajectories", tmp_path / "decoder.pt"
+    paths.mkdir()
+    torch.save(batch, paths / "0-0.pt")
+    arguments = ["--model", str(FOLDER), "--trajectories", str(paths), "--out", str(checkpoint)]
+    arguments += ["--precision", "float32", "--batch", "1"]
+
+    def run(minutes: float) -> dict[str, Any]:
+        assert narrow.main([*arguments, "--minutes", str(minutes)]) == 0
+        state = training.load(checkpoint)
+        assert state is not None
+        return state
+
+    first = run(0.001)
+    again = run(first["minutes"] + 0.001)
+    assert again["step"] > first["step"] > 0
+    unlearnt = autoencoder.narrowed(AutoencoderKL.from_pretrained(FOLDER / "vae")).state_dict()
+    learnt = again["average"]["weights"]
+    changed = {name.split(".")[0] for name in learnt if (learnt[name] != unlearnt[name]).any()}
+    assert changed == {"decoder", "post_quant_conv"}
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    assert narrow.main(["--model", str(folder), "--out", str(checkpoint), "--export"]) == 0
+    now = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float16).state_dict()
+    torch.testing.assert_close(dict(now), {k: w.half() for k, w in learnt.items()})
+    assert read_card(folder) == read_card(FOLDER)
 
 
 def test_a_grown_tokenizer_writes_what_it_knew_as_before_and_new_words_whole(tokens: Path) -> None:

@@ -32,7 +32,7 @@ CONFIG: dict[str, Any] = {
     "sample_size": 256,
     "down_block_types": ["DownEncoderBlock2D"] * 5,
     "up_block_types": ["UpDecoderBlock2D"] * 5,
-    "block_out_channels": [32, 32, 64, 64, 128],
+    "block_out_channels": [16, 32, 64, 64, 128],
     "layers_per_block": 1,
     "norm_num_groups": 8,
     "force_upcast": False,
@@ -164,6 +164,23 @@ def build(matrix: Tensor, bias: Tensor) -> AutoencoderKL:
     vae.quant_conv.bias[CHANNELS:] = _LOG_VARIANCE
     freeze_encoder(vae)
     return vae
+
+
+@torch.no_grad()
+def narrowed(vae: AutoencoderKL) -> AutoencoderKL:
+    """An autoencoder of CONFIG from one as wide or wider: of every weight what fits.
+
+    The encoder stays what it was, as it is written into the leading channels. The decoder stays
+    where its width does, and has the rest to learn (`narrow.py`).
+    """
+    new, known = AutoencoderKL(**CONFIG), vae.state_dict()
+    for name, weight in new.state_dict().items():
+        if name in known:
+            weight.copy_(known[name][tuple(slice(side) for side in weight.shape)])
+        else:
+            nn.init.dirac_(weight) if weight.dim() == 4 else nn.init.zeros_(weight)
+    freeze_encoder(new)
+    return new
 
 
 def freeze_encoder(vae: AutoencoderKL) -> None:

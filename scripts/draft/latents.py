@@ -64,9 +64,7 @@ def fit_preview(latents: Tensor, pictures: Tensor) -> dict[str, Any]:
 def first_autoencoder(pictures: Tensor, shipped: Path | None) -> AutoencoderKL:
     """The autoencoder of a shipped folder, or one written for `pictures`, [N,3,H,W] in -1..1."""
     if shipped is not None:
-        vae = AutoencoderKL.from_pretrained(shipped / "vae")
-        autoencoder.freeze_encoder(vae)
-        return vae
+        return autoencoder.narrowed(AutoencoderKL.from_pretrained(shipped / "vae"))
     matrix, bias = autoencoder.principal(F.avg_pool2d(pictures, 2), FIRST_CHANNELS)
     return autoencoder.build(*autoencoder.fit(pictures, autoencoder.lift(matrix), bias))
 

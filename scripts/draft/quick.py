@@ -4,14 +4,15 @@ Asked the quick way (`ways.py`) the UNet learns to come in one step, without gui
 comes in several with guidance when it is asked the full way (Salimans and Ho 2022; Meng et al.
 2023). Where the full way comes by is drawn beforehand (`trajectories.py`). The steps are the DDIM
 steps of a trailing schedule, which is how Euler's sampler draws with them. Every other row of a
-batch holds the full way to what the finished model says, half of them without words.
+batch holds the full way to what the finished model says of pictures it drew, half of them without
+words.
 
-Knows latents, captions, trajectories and a finished model, whose text encoders stay as they
-are; `--export` puts UNet and card into its folder. Any diffusers draws with it:
+Knows trajectories, with their captions, and a finished model, whose text encoders stay as they are;
+`--export` puts UNet and card into its folder. Any diffusers draws with it:
 `StableDiffusionXLPipeline(..., crops_coords_top_left=(1024, 1024), guidance_scale=1)`.
 
-    python -m scripts.draft.quick --model assets/models/draft --latents .draft/latents.pt \
-        --trajectories .draft/trajectories --out .draft/quick.pt --minutes 60 --processes 2
+    python -m scripts.draft.quick --model assets/models/draft --trajectories .draft/trajectories \
+        --out .draft/quick.pt --minutes 60 --processes 2
     python -m scripts.draft.quick --model assets/models/draft --out .draft/quick.pt --export
 """
 
@@ -29,15 +30,16 @@ from torch import Tensor
 
 from scripts.draft import loop, model, training, trajectories
 from scripts.draft.export import put
+from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 from scripts.draft.teacher import Teacher
 from scripts.draft.trajectories import Trajectories
-from scripts.draft.unet import Lessons
+from scripts.draft.unet import timesteps
 from scripts.draft.ways import CORNER, Asked, open_quick_way, time_ids
 
 FULL_EVERY = 2
 SILENT_EVERY = 2  # full row: guidance makes as much of what is said without words as of the rest
-NUM_STEPS = 6
+NUM_STEPS = 4
 DIVISORS = (2, 3, 4, 6)  # a step of the quick way is several whole ones of a trajectory
 
 
@@ -69,23 +71,25 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
         open_quick_way(net)
     batch = args.batch // args.processes
     num_full = batch // FULL_EVERY
-    lessons = Lessons(args.latents, num_full, args.device, seed)
     paths = Trajectories(args.trajectories)
-    if missing := {group["size"] for group in lessons.groups} - paths.by_size.keys():
-        raise SystemExit(f"no trajectories yet of the sizes {sorted(missing)}; draw for longer")
+    schedule, g = model.noise_schedule(), torch.Generator().manual_seed(seed)
     times = trailing(args.num_steps)
     phi = angles(times)
+    weights = channel_weights(paths.all_finished()).to(args.device)
     device_type = torch.device(args.device).type
 
     def full_rows() -> tuple[Asked, Tensor, tuple[int, int]]:
-        z, t, _, captions, size = lessons.next()
+        clean, captions, size = paths.finished(num_full, g)
         captions = ["" if i % SILENT_EVERY == 0 else said for i, said in enumerate(captions)]
-        rows = Asked(z, t, *teacher.words(captions), model.time_ids(*size, num_full).to(z))
+        t = timesteps(num_full, g)
+        z = schedule.add_noise(clean, torch.randn(clean.shape, generator=g), t)
+        z, t, ids = (x.to(args.device) for x in (z, t, model.time_ids(*size, num_full)))
+        rows = Asked(z, t, *teacher.words(captions), ids)
         return rows, rows.velocity(teacher.unet), size
 
     def quick_rows(size: tuple[int, int]) -> tuple[Asked, Tensor]:
         num_rows = batch - num_full
-        z, after, steps, captions = paths.next(size, num_rows, args.num_steps, lessons.g)
+        z, after, steps, captions = paths.next(size, num_rows, args.num_steps, g)
         wanted = velocity_between(z, after, phi[steps] - phi[steps + 1])
         ids = time_ids(size, torch.ones(num_rows, dtype=torch.bool))
         z, t, ids, wanted = (x.to(args.device) for x in (z, times[steps], ids, wanted))
@@ -101,14 +105,10 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
                 quick, wanted = quick_rows(size)
             out = full.and_those_of(quick).velocity(net)
         error = out - torch.cat([kept, wanted])
-        return (lessons.weights.to(out.device) * error.square()).mean()
-
-    def refresh() -> None:
-        lessons.refresh()
-        paths.refresh()
+        return (weights * error.square()).mean()
 
     way = {"num_steps": args.num_steps, "guidance_scale": 1.0, "crop": list(CORNER)}
-    return Course(net, lesson, refresh, {"quick": way | {"sampler": "euler"}})
+    return Course(net, lesson, paths.refresh, {"quick": way | {"sampler": "euler"}})
 
 
 def export(folder: Path, checkpoint: Path, share: float) -> int:
@@ -131,10 +131,9 @@ def export(folder: Path, checkpoint: Path, share: float) -> int:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Teach a finished draft model its quick way.")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
-    parser.add_argument("--latents", type=Path)
     parser.add_argument("--trajectories", type=Path, help="a folder of them")
     parser.add_argument(
-        "--num-steps", type=int, choices=DIVISORS, default=NUM_STEPS, help="of the quick way (6)"
+        "--num-steps", type=int, choices=DIVISORS, default=NUM_STEPS, help="of the quick way (4)"
     )
     loop.add_arguments(parser, rate=3e-4)
     parser.add_argument("--export", action="store_true", help="put it into the model's folder")
@@ -144,8 +143,6 @@ def main(argv: list[str] | None = None) -> int:
         num_bytes = export(args.model, args.out, args.share)
         print(f"{args.model / 'unet'}: {num_bytes / 1e6:.1f} MB")
         return 0
-    if args.latents is None or not args.latents.exists():
-        parser.error("--latents must be a file of latents; make it first")
     if args.trajectories is None or not any(args.trajectories.glob("*.pt")):
         parser.error("--trajectories must be a folder of trajectories; draw them first")
     loop.start(begin, args)

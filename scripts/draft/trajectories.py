@@ -62,17 +62,37 @@ class Trajectories:
         self, size: tuple[int, int], num_rows: int, num_steps: int, g: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, list[str]]:
         """(latents [N,C,h,w], those a step of the quick way later, which step [N], captions)."""
-        batches = self.by_size[size]
         stride = NUM_STEPS // num_steps
         steps = torch.arange(num_rows) % num_steps
         before, after, captions = [], [], []
         for step in steps.tolist():
-            batch = batches[int(torch.randint(len(batches), (1,), generator=g))]
-            row = int(torch.randint(len(batch.captions), (1,), generator=g))
+            batch, row = self._any(size, g)
             before.append(batch.latents[stride * step, row].float())
             after.append(batch.latents[stride * (step + 1), row].float())
             captions.append(batch.captions[row])
         return torch.stack(before), torch.stack(after), steps, captions
+
+    def finished(
+        self, num_rows: int, g: torch.Generator
+    ) -> tuple[Tensor, list[str], tuple[int, int]]:
+        """(clean latents [N,C,h,w], captions, size of the pictures), of any size in its share."""
+        sizes = list(self.by_size)
+        weights = torch.tensor([float(len(self.by_size[size])) for size in sizes])
+        size = sizes[int(torch.multinomial(weights, 1, generator=g))]
+        chosen = [self._any(size, g) for _ in range(num_rows)]
+        latents = torch.stack([batch.latents[-1, row] for batch, row in chosen])
+        return latents.float(), [batch.captions[row] for batch, row in chosen], size
+
+    def all_finished(self) -> list[Tensor]:
+        """The clean latents [N,C,h,w] of every size."""
+        return [
+            torch.cat([batch.latents[-1] for batch in batches]) for batches in self.by_size.values()
+        ]
+
+    def _any(self, size: tuple[int, int], g: torch.Generator) -> tuple[Batch, int]:
+        batches = self.by_size[size]
+        batch = batches[int(torch.randint(len(batches), (1,), generator=g))]
+        return batch, int(torch.randint(len(batch.captions), (1,), generator=g))
 
 
 def sampler() -> DPMSolverMultistepScheduler:
