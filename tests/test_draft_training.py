@@ -22,7 +22,7 @@ from scripts.draft import (
     dataset,
     latents,
     model,
-    narrow,
+    narrow_decoder,
     shipped,
     sketch_ceiling,
     tokenizer,
@@ -98,7 +98,7 @@ def test_a_narrower_decoder_learns_from_what_the_model_drew_and_ships(tmp_path: 
     arguments += ["--precision", "float32", "--batch", "1"]
 
     def run(minutes: float) -> dict[str, Any]:
-        assert narrow.main([*arguments, "--minutes", str(minutes)]) == 0
+        assert narrow_decoder.main([*arguments, "--minutes", str(minutes)]) == 0
         state = training.load(checkpoint)
         assert state is not None
         return state
@@ -112,7 +112,7 @@ def test_a_narrower_decoder_learns_from_what_the_model_drew_and_ships(tmp_path: 
     assert changed == {"decoder", "post_quant_conv"}
     folder = tmp_path / "model"
     shutil.copytree(FOLDER, folder)
-    assert narrow.main(["--model", str(folder), "--out", str(checkpoint), "--export"]) == 0
+    assert narrow_decoder.main(["--model", str(folder), "--out", str(checkpoint), "--export"]) == 0
     now = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float16).state_dict()
     torch.testing.assert_close(dict(now), {k: w.half() for k, w in learnt.items()})
     assert read_card(folder) == read_card(FOLDER)

@@ -171,14 +171,16 @@ def narrowed(vae: AutoencoderKL) -> AutoencoderKL:
     """An autoencoder of CONFIG from one as wide or wider: of every weight what fits.
 
     The encoder stays what it was, as it is written into the leading channels. The decoder stays
-    where its width does, and has the rest to learn (`narrow.py`).
+    where its width does, and has the rest to learn (`narrow_decoder.py`).
     """
     new, known = AutoencoderKL(**CONFIG), vae.state_dict()
     for name, weight in new.state_dict().items():
         if name in known:
             weight.copy_(known[name][tuple(slice(side) for side in weight.shape)])
+        elif weight.dim() == 4:  # a shortcut between widths that used to be the same
+            nn.init.dirac_(weight)
         else:
-            nn.init.dirac_(weight) if weight.dim() == 4 else nn.init.zeros_(weight)
+            nn.init.zeros_(weight)
     freeze_encoder(new)
     return new
 

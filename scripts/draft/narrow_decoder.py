@@ -5,9 +5,10 @@ costs after its last step. What is to be learnt is exact, not a guess at what a 
 meant, so nothing blurs and no critic is needed. Knows a finished model and the latents it drew;
 `--export` puts what was learnt into its folder.
 
-    python -m scripts.draft.narrow --model assets/models/draft --trajectories .draft/trajectories \
-        --out .draft/narrow.pt --minutes 30
-    python -m scripts.draft.narrow --model assets/models/draft --out .draft/narrow.pt --export
+    python -m scripts.draft.narrow_decoder --model assets/models/draft \
+        --trajectories .draft/trajectories --out .draft/narrow.pt --minutes 30
+    python -m scripts.draft.narrow_decoder --model assets/models/draft --out .draft/narrow.pt \
+        --export
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from scripts.draft import autoencoder, loop, model, training
+from scripts.draft.decoder import JITTER
 from scripts.draft.export import put
 from scripts.draft.loop import Course
 from scripts.draft.trajectories import Trajectories
-
-JITTER = 0.03  # a little noise on the latents, as another sampler ends elsewhere
 
 
 def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
@@ -66,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True, help="the finished model's folder")
     parser.add_argument("--trajectories", type=Path, help="a folder of them")
     loop.add_arguments(parser, rate=5e-4)
+    parser.set_defaults(batch=4, decay=0.99)  # whole pictures
     parser.add_argument("--export", action="store_true", help="put it into the model's folder")
     args = parser.parse_args(argv)
     if args.export:
