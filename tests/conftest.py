@@ -181,7 +181,7 @@ def new_page(browser: Browser) -> Iterator[NewPage]:
             width: int = 1280,
             height: int = 800,
             locale: str = "en-US",
-            ready: str = "#generate, #result .v-mat",
+            ready: str = "#generate, #workbench:not([inert]) .v-mat",
             scripts: bool = True,
             ignore: tuple[str, ...] = (),
         ) -> Page:

@@ -12,6 +12,9 @@ from playwright.sync_api import Page, expect
 
 from studio.errors import BadModel
 from studio.job import JobStatus
+from studio.ui import create_events
+from studio.ui.create_form import open_page
+from studio.ui.live_panel import TabEvent, Updates
 from tests.conftest import WAIT_SECONDS, NewPage, OpenStudio, Serve, Served
 
 STEP_SECONDS = 0.12
@@ -232,6 +235,30 @@ def test_bad_input_is_answered_beside_the_form_which_keeps_its_words(
     expect(page.get_by_role("alert")).to_be_hidden()
     page.click("#generate")
     expect(page.locator("#result img.v-picture")).to_be_visible()
+
+
+def test_nothing_can_be_typed_before_the_form_is_filled_which_would_take_it_away(
+    open_studio: OpenStudio, serve: Serve, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_fill = threading.Event()
+
+    def fill_late(event: TabEvent) -> Updates:
+        assert may_fill.wait(WAIT_SECONDS)
+        return open_page(event)
+
+    monkeypatch.setattr(create_events, "open_page", fill_late)
+    # The timer's first look overtakes the form's values.
+    page = new_page(serve(open_studio()).address, ready="#generate, #result .v-mat")
+    notes = page.locator("#field-notes textarea")
+    notes.focus()
+    expect(notes).not_to_be_focused()
+
+    may_fill.set()
+    page.wait_for_selector("#workbench:not([inert])")
+    write(page, "notes", "seen from above")
+    page.click("#generate")
+    expect(page.locator("#result .v-facts")).to_be_visible()
+    expect(notes).to_have_value("seen from above")
 
 
 def test_ten_thousand_characters_are_refused_and_kept(quick: Served, new_page: NewPage) -> None:

@@ -1,13 +1,26 @@
-// The few things of the page that happen in the browser alone: the shortcuts of Generate and of the
-// three ways to stop, the focus staying on a button whose panel is drawn anew, the sentence of a
-// refused form going away when it is mended, the result coming into view on a narrow screen, and the
-// page leaving when nobody is signed in any more.
+// The few things of the page that happen in the browser alone: the form waiting until it is filled,
+// the shortcuts of Generate and of the three ways to stop, the focus staying on a button whose panel
+// is drawn anew, the sentence of a refused form going away when it is mended, the result coming into
+// view on a narrow screen, and the page leaving when nobody is signed in any more.
 
 (() => {
   const NARROW = "(max-width: 900px)";
   const generate = () => document.querySelector("button#generate");
+  const workbench = () => document.querySelector("#workbench");
   // Its shortcuts belong to Create: elsewhere nobody sees what they would start or stop.
-  const isInFront = () => Boolean(document.querySelector("#workbench")?.offsetParent);
+  const isInFront = () => Boolean(workbench()?.offsetParent) && !workbench().inert;
+
+  // The form is drawn before the answer that fills it with what this browser kept. What somebody
+  // wrote in between would be taken away again: nobody can until then.
+  let isOpened = false;
+  const admit = () => { if (workbench()) workbench().inert = !isOpened; };
+  const untilOpened = new MutationObserver(admit);
+  untilOpened.observe(document.documentElement, { subtree: true, childList: true });
+  document.addEventListener("vitrine-opened", () => {
+    isOpened = true;
+    untilOpened.disconnect();
+    admit();
+  }, { once: true });
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !isInFront()) return;

@@ -16,6 +16,9 @@ from studio.ui.live_panel import LivePanel, TabEvent, Updates
 from studio.ui.speech import say_for
 from studio.who import person_of
 
+# `create.js` keeps the keyboard and the pointer off the form until the page says this.
+_OPENED = '() => { document.dispatchEvent(new Event("vitrine-opened")); }'
+
 
 def bind_live(panel: LivePanel, studio: Studio, frame: Frame) -> None:
     form, tab = set(panel.form.inputs), panel.tab
@@ -49,7 +52,8 @@ def bind_live(panel: LivePanel, studio: Studio, frame: Frame) -> None:
 
         return handle
 
-    frame.page.load(on(open_page), inputs={panel.brief.saved}, outputs=every, **at_once)
+    opened = frame.page.load(on(open_page), inputs={panel.brief.saved}, outputs=every, **at_once)
+    opened.then(None, js=_OPENED, show_progress="hidden", api_visibility="private")
     frame.on_speak(on(speak_anew), inputs=form | tab, outputs=every, **at_once)
     panel.timer.tick(
         on(lambda event: refresh(event, with_form=True)),
