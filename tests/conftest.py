@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import shutil
 import sys
@@ -43,6 +44,11 @@ OpenStudio = Callable[..., Studio]
 def pytest_configure(config: pytest.Config) -> None:
     for warning in WARNINGS_OF_OTHERS:
         config.addinivalue_line("filterwarnings", warning)
+
+
+def pytest_collection_finish() -> None:
+    """What importing left stays until the end: no collection of garbage looks through it again."""
+    gc.freeze()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -157,6 +157,7 @@ def test_training_goes_on_where_it_stopped_and_takes_new_pictures(
     def run(minutes: float) -> dict[str, float]:
         arguments = ["--latents", str(tmp_path / "latents.pt"), "--tokenizer", str(tokens)]
         arguments += ["--out", str(tmp_path / "unet.pt"), "--from", str(FOLDER)]
+        arguments += ["--precision", "float32"]
         assert unet_training.main([*arguments, "--batch", "2", "--minutes", str(minutes)]) == 0
         state = training.load(tmp_path / "unet.pt")
         assert state is not None
@@ -177,12 +178,6 @@ def test_the_precision_is_measured_unless_one_is_named() -> None:
     assert {found.passes, found.products} <= {torch.float32, torch.bfloat16}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_passes_run_in_the_precision_that_was_chosen(dtype: torch.dtype) -> None:
-    with training.autocast("cpu", dtype):
-        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype is dtype
-
-
 def test_a_trained_controlnet_is_found_in_the_models_folder(tmp_path: Path) -> None:
     renders, folder = tmp_path / "renders", tmp_path / "model"
     (renders / "masks").mkdir(parents=True)
@@ -194,6 +189,7 @@ def test_a_trained_controlnet_is_found_in_the_models_folder(tmp_path: Path) -> N
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("controlnet"))
     arguments = ["--model", str(folder), "--out", str(tmp_path / "controlnet.pt")]
     more = ["--renders", str(renders), "--minutes", "0.001", "--batch", "2"]
+    more += ["--precision", "float32"]
     assert controlnet.main([*arguments, *more]) == 0
     assert controlnet.main([*arguments, "--export"]) == 0
     net = load_model(folder, precision="float32").denoiser.controlnets

@@ -28,6 +28,7 @@ from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 from scripts.draft.sketches import edges, hand_drawn
 from scripts.draft.teacher import Teacher
+from studio.engine.autocast import autocast
 
 SILENT_SHARE = 0.15  # captions left out
 FOLDER = "controlnet"
@@ -129,7 +130,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
         noisy, t, target, follow = (x.to(args.device) for x in (noisy, t, target, follow))
         states, pooled = teacher.words(said)
         ids = model.time_ids(*size, len(said)).to(args.device)
-        passes = training.autocast(device_type, args.precision.passes)
+        passes = autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
             down, middle = net(noisy, t, states, follow, return_dict=False)
             out = teacher.unet(

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from scripts.draft import dataset, training
 from scripts.draft.autoencoder import CONFIG, FOLD, freeze_encoder, loss
 from scripts.draft.critic import Critic, critics_loss, decoders_loss
+from studio.engine.autocast import autocast
 
 CROP = 8  # latents on a side
 JITTER = 0.03  # a little noise on the latents, as a sampler's are never exact
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         z, x = crops(latents, pixels, rows, g)
         z = z + JITTER * torch.randn(z.shape, generator=g)
         z, x = z.to(args.device), x.to(args.device)
-        with training.autocast(torch.device(args.device).type, passes):
+        with autocast(torch.device(args.device).type, passes):
             out = vae.decode(z).sample.float()
         value = loss(out, x)
         if critic is not None and learns is not None:

@@ -25,6 +25,7 @@ from scripts.draft.decoder import JITTER
 from scripts.draft.export import put
 from scripts.draft.loop import Course
 from scripts.draft.trajectories import Trajectories
+from studio.engine.autocast import autocast
 
 
 def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
@@ -40,7 +41,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
     def lesson() -> Tensor:
         z, _, _ = drawn.finished(args.batch // args.processes, g)
         z = (z + JITTER * torch.randn(z.shape, generator=g)).to(args.device)
-        passes = training.autocast(device_type, args.precision.passes)
+        passes = autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
             with torch.no_grad():
                 wanted = wide.decode(z).sample.float()

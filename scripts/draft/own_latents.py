@@ -22,6 +22,7 @@ from tqdm import tqdm
 from scripts.draft import model, training
 from scripts.draft.captions import canonical
 from scripts.draft.unet import Whole
+from studio.engine.autocast import autocast
 
 NUM_STEPS = 16  # of a whole drawing; how many of the last ones are taken is drawn by lot
 LAST_STEPS = (4, 9)
@@ -29,7 +30,12 @@ LAST_STEPS = (4, 9)
 
 @torch.inference_mode()
 def redraw(
-    whole: Whole, latents: Tensor, captions: list[str], size: tuple[int, int], seed: int
+    whole: Whole,
+    latents: Tensor,
+    captions: list[str],
+    size: tuple[int, int],
+    seed: int,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Latents [N,C,h,w] noised to one level and drawn back without guidance."""
     g = torch.Generator().manual_seed(seed)
@@ -42,7 +48,7 @@ def redraw(
     ids = model.time_ids(*size, len(latents))
     x = (latents + sampler.sigmas[NUM_STEPS - take] * noise).to(device)
     for t in sampler.timesteps[-take:]:
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device.type, dtype):
             rows = t.to(device).expand(len(x))
             out = whole(sampler.scale_model_input(x, t), rows, captions, ids)
         x = sampler.step(out.float(), t, x).prev_sample
@@ -59,8 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--limit", type=int, help="of each size, as a few hundred are enough")
+    training.add_precision(parser)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    dtype = training.precision(args.precision, args.device, threads=args.threads).passes
     data, state = training.load(args.latents), training.load(args.unet)
     if data is None or state is None:
         parser.error("latents and UNet must be made first")
@@ -74,9 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         for start in tqdm(range(0, count, args.batch), desc="redraw"):
             rows = slice(start, min(start + args.batch, count))
             captions = [canonical(*names) for names in group["names"][rows]]
-            drawn.append(
-                redraw(whole, group["latents"][rows].float(), captions, group["size"], start).half()
-            )
+            latents = group["latents"][rows].float()
+            redrawn = redraw(whole, latents, captions, group["size"], start, dtype)
+            drawn.append(redrawn.half())
         own.append(torch.cat(drawn))
     training.save(args.out, own=own)
     return 0

@@ -36,6 +36,7 @@ from scripts.draft.teacher import Teacher
 from scripts.draft.trajectories import Trajectories
 from scripts.draft.unet import timesteps
 from scripts.draft.ways import CORNER, Asked, open_quick_way, time_ids
+from studio.engine.autocast import autocast
 
 FULL_EVERY = 2
 SILENT_EVERY = 2  # full row: guidance makes as much of what is said without words as of the rest
@@ -98,7 +99,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
     def lesson() -> Tensor:
         with (
             model.attention_for(device_type),
-            training.autocast(device_type, args.precision.passes),
+            autocast(device_type, args.precision.passes),
         ):
             with torch.no_grad():
                 full, kept, size = full_rows()

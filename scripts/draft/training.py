@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from studio.engine.autocast import autocast, faster_dtype
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -109,11 +110,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 def precision(
     wanted: str, device: str, *, threads: int, channels: int = 288, side: int = 16
 ) -> Precision:
-    """One of PRECISIONS made plain: "auto" measures convolutions and products of the model's sizes.
-
-    Processors differ: with AMX instructions bfloat16 is several times faster, while a convolution
-    on one that has only avx512_bf16 can be slower in it than in float32.
-    """
+    """One of PRECISIONS made plain: "auto" measures what the model's sizes make of each."""
     if wanted != "auto":
         dtype: torch.dtype = getattr(torch, wanted)
         return Precision(dtype, dtype)
@@ -133,26 +130,4 @@ def precision(
         s = m @ m.T
         (s @ s) @ m
 
-    return Precision(_faster(passes, device_type), _faster(products, device_type))
-
-
-def autocast(device_type: str, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Passes in `dtype`; plain float32 needs nothing."""
-    return nullcontext() if dtype is torch.float32 else torch.autocast(device_type, dtype)
-
-
-def _faster(work: Callable[[torch.dtype], None], device_type: str) -> torch.dtype:
-    """The type in which `work` takes less time: the best of three, after one that warms up."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        began = time.perf_counter()
-        work(dtype)
-        if device_type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
-
-    taken = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        seconds(dtype)
-        taken[dtype] = min(seconds(dtype) for _ in range(3))
-    return min(taken, key=taken.__getitem__)
+    return Precision(faster_dtype(passes, device_type), faster_dtype(products, device_type))

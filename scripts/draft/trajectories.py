@@ -30,6 +30,7 @@ from scripts.draft.autoencoder import CHANNELS, FOLD
 from scripts.draft.captions import caption
 from scripts.draft.teacher import Teacher
 from scripts.draft.ways import Asked, guided
+from studio.engine.autocast import autocast
 
 NUM_STEPS = 12  # of a trajectory: 2, 3, 4 or 6 steps of the quick way are as many of them each
 
@@ -161,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
         if path.exists():
             continue
         captions, size, noise = asked_for(groups, args.batch, args.seed, number)
-        passes = training.autocast(device_type, precision.passes)
+        passes = autocast(device_type, precision.passes)
         with model.attention_for(device_type), passes:
             batch = draw(teacher, captions, size, noise.to(args.device), scale)
         torch.save(vars(batch), path.with_suffix(".tmp"))

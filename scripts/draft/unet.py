@@ -30,6 +30,7 @@ from scripts.draft.captions import caption
 from scripts.draft.latents import channel_weights
 from scripts.draft.loop import Course
 from scripts.draft.ways import Asked, guided, time_ids
+from studio.engine.autocast import autocast
 
 QUICK_EVERY = 8
 
@@ -145,7 +146,7 @@ def begin(args: argparse.Namespace, seed: int, is_new: bool) -> Course:
 
     def lesson() -> Tensor:
         noisy, t, target, captions, size = lessons.next()
-        passes = training.autocast(device_type, args.precision.passes)
+        passes = autocast(device_type, args.precision.passes)
         with model.attention_for(device_type), passes:
             if teacher is not None:
                 said = list(itertools.compress(captions, is_quick))
