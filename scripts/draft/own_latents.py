@@ -34,6 +34,7 @@ def redraw(
     latents: Tensor,
     captions: list[str],
     size: tuple[int, int],
+    *,
     seed: int,
     dtype: torch.dtype,
 ) -> Tensor:
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
             rows = slice(start, min(start + args.batch, count))
             captions = [canonical(*names) for names in group["names"][rows]]
             latents = group["latents"][rows].float()
-            redrawn = redraw(whole, latents, captions, group["size"], start, dtype)
+            redrawn = redraw(whole, latents, captions, group["size"], seed=start, dtype=dtype)
             drawn.append(redrawn.half())
         own.append(torch.cat(drawn))
     training.save(args.out, own=own)
